@@ -1,0 +1,98 @@
+"""Every error lecturepulse raises on purpose; nothing else lives here.
+
+::
+
+    LecturePulseError            one sentence, and a hint that says what to do
+    ├── ConfigError              settings or command line are wrong             exit 2
+    ├── PolicyError              the deployment may not do this (jurisdiction)  exit 2
+    ├── EnvironmentProblem       the machine lacks something                    exit 3
+    │   ├── AssetMissing         weights or templates are not there
+    │   └── AssetCorrupt         … or are not the ones that were published
+    ├── InputError               this recording cannot be read; never retried   exit 1
+    ├── TransientError           may work a minute later; retried               exit 1
+    └── StoreError               the dataset cannot be written or read          exit 3
+
+``InputError`` and ``TransientError`` concern one recording: the night goes on without it.
+"""
+
+from typing import Any, ClassVar
+
+
+class LecturePulseError(Exception):
+    """The root: one clear sentence for a person, and a hint.
+
+    Args:
+        message: what happened, one sentence, naming the file or setting.
+        hint: what the reader can do about it.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    # Errors cross process borders (workers, Prefect results); the default protocol would call
+    # ``cls(*args)`` and lose every keyword-only extra.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.__dict__.copy())
+
+
+def _rebuild(kind: type[LecturePulseError], state: dict[str, Any]) -> LecturePulseError:
+    error = kind(state["message"], hint=state["hint"])
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(LecturePulseError):
+    """A setting, a flag or the command line is wrong."""
+
+    exit_code = 2
+    code = "config"
+
+
+class PolicyError(LecturePulseError):
+    """The deployment's jurisdiction or privacy settings do not allow this."""
+
+    exit_code = 2
+    code = "policy"
+
+
+class EnvironmentProblem(LecturePulseError):
+    """The machine lacks something lecturepulse needs."""
+
+    exit_code = 3
+    code = "environment"
+
+
+class AssetMissing(EnvironmentProblem):
+    """A file that belongs to lecturepulse (weights, template) is not installed."""
+
+    code = "asset-missing"
+
+
+class AssetCorrupt(EnvironmentProblem):
+    """A file that belongs to lecturepulse is not the one that was published."""
+
+    code = "asset-corrupt"
+
+
+class InputError(LecturePulseError):
+    """This recording cannot be read, today or tomorrow; the others can."""
+
+    code = "input"
+
+
+class TransientError(LecturePulseError):
+    """Something that may work a minute later; worth a retry."""
+
+    code = "transient"
+
+
+class StoreError(LecturePulseError):
+    """The dataset cannot be written or read."""
+
+    exit_code = 3
+    code = "store"

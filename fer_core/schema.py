@@ -1,0 +1,183 @@
+"""The tables' columns: names, types, units, one line of documentation each, and the version.
+
+This is the product's public interface. Writing and reading files is ``store``'s work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from fer_core.records import EMOTIONS
+
+SCHEMA_VERSION: Final = 1
+"""Raised with every change of a column; a table of another version is computed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its Arrow type, what it says (with its unit), and whether NULL may stand in it."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    nullable: bool = False
+
+
+def _schema(*columns: Column) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc})
+            for c in columns
+        ]
+    )
+
+
+_CLOCK = pa.timestamp("ms", tz="UTC")
+_RECORDING_ID = Column(
+    "recording_id", pa.string(), "first 16 hex digits of the recording's sha256"
+)
+
+SECONDS: Final = _schema(
+    _RECORDING_ID,
+    Column("second", pa.int32(), "whole seconds of presentation time from the start"),
+    Column("clock", _CLOCK, "wall-clock time of this second; NULL if the start is unknown", True),
+    Column("frames", pa.int16(), "frames sampled in this second; 0 is a gap in the video"),
+    Column("faces", pa.int16(), "people visible: faces found, each person counted once"),
+    Column("faces_scored", pa.int16(), "people whose expression could be read"),
+    *(
+        Column(
+            f"p_{name}",
+            pa.float32(),
+            f"mean calibrated probability of the expression '{name}' over the people scored",
+            True,
+        )
+        for name in EMOTIONS
+    ),
+    Column("uncertain", pa.float32(), "share of the people visible who were not scored", True),
+    Column("facing", pa.float32(), "mean of how directly people face the camera, 0 to 1", True),
+    Column("engagement", pa.float32(), "engagement index of this second, 0 to 1", True),
+    Column("engagement_low", pa.float32(), "2.5 % end of its interval (resampled people)", True),
+    Column("engagement_high", pa.float32(), "97.5 % end of its interval", True),
+    Column(
+        "suppressed", pa.bool_(), "true where values are withheld: fewer people than the minimum"
+    ),
+)
+
+MOMENTS: Final = _schema(
+    _RECORDING_ID,
+    Column("rank", pa.int16(), "1 is the clearest"),
+    Column("start_second", pa.int32(), "first second of the moment"),
+    Column("end_second", pa.int32(), "first second after it"),
+    Column("change", pa.float32(), "engagement inside minus engagement around, -1 to 1"),
+    Column("change_low", pa.float32(), "2.5 % end of its interval"),
+    Column("change_high", pa.float32(), "97.5 % end of its interval"),
+    Column("p_value", pa.float32(), "share of resampled classes with a change as large by chance"),
+    Column("people", pa.int16(), "people seen both inside and around"),
+    Column("at_layout_change", pa.bool_(), "a layout or slide change coincides"),
+)
+
+RECORDINGS: Final = _schema(
+    _RECORDING_ID,
+    Column("status", pa.string(), "done, partial (good seconds kept) or failed"),
+    Column("error_code", pa.string(), "kind of the error of a failed or partial recording", True),
+    Column("error_message", pa.string(), "what happened, one sentence", True),
+    Column("error_hint", pa.string(), "what to do about it", True),
+    Column("source_name", pa.string(), "file name of the recording"),
+    Column("source_path", pa.string(), "absolute path of the recording when it was read"),
+    Column("source_sha256", pa.string(), "sha256 of the file"),
+    Column("source_bytes", pa.int64(), "size of the file"),
+    Column("title", pa.string(), "title of the lecture", True),
+    Column("started_at", _CLOCK, "start of the recording", True),
+    Column("synthetic", pa.bool_(), "its people do not exist (declared in the sidecar)"),
+    Column("mode", pa.string(), "emotion, or presence where expressions may not be inferred"),
+    Column("jurisdiction", pa.string(), "ISO 3166 code of the deployment", True),
+    Column("exemption", pa.string(), "medical or safety, with its written reason", True),
+    Column("consent", pa.string(), "consent statement of the deployment", True),
+    Column("container", pa.string(), "container format", True),
+    Column("codec", pa.string(), "video codec", True),
+    Column("width", pa.int32(), "width as shown, pixels", True),
+    Column("height", pa.int32(), "height as shown, pixels", True),
+    Column("frame_rate_from_header", pa.float64(), "average frames a second, declared", True),
+    Column("duration_s_from_header", pa.float64(), "duration declared by the header, s", True),
+    Column("duration_s_from_content", pa.float64(), "duration that could be decoded, s", True),
+    Column("decode_failures", pa.int32(), "frames reported as damaged by the decoder"),
+    Column("rate_hz", pa.int16(), "frames sampled a second"),
+    Column("layout", pa.string(), "gallery, speaker, camera or unknown"),
+    Column("layout_changes", pa.int32(), "times the arrangement of the people changed"),
+    Column("seconds", pa.int32(), "rows in the seconds table"),
+    Column("seconds_scored", pa.int32(), "seconds with values: enough people, not suppressed"),
+    Column("seconds_suppressed", pa.int32(), "seconds withheld: fewer people than the minimum"),
+    Column("seconds_without_frames", pa.int32(), "seconds of which no frame could be decoded"),
+    Column("people_median", pa.float32(), "median of people visible a second", True),
+    Column("people_max", pa.int16(), "most people visible in one second"),
+    Column("faces", pa.int64(), "faces found in all frames"),
+    Column("faces_scored", pa.int64(), "faces whose expression could be read"),
+    Column("face_height_px_p10", pa.float32(), "10th percentile of face heights, pixels", True),
+    Column("face_height_px_median", pa.float32(), "median of face heights, pixels", True),
+    Column("face_height_px_p90", pa.float32(), "90th percentile of face heights, pixels", True),
+    Column("tracks", pa.int32(), "anonymous tracks: at least the number of people"),
+    Column("min_group", pa.int16(), "fewest people for which values are given"),
+    Column("engagement_variant", pa.string(), "expression or expression_x_facing"),
+    Column("engagement_weights", pa.string(), "weights of the seven expressions, JSON"),
+    Column("engagement_mean", pa.float32(), "mean engagement over the seconds that have one", True),
+    Column("settings_hash", pa.string(), "hash of every setting that changes a result"),
+    Column("model", pa.string(), "name of the expression model", True),
+    Column("model_sha256", pa.string(), "sha256 of its weights", True),
+    Column("detector_sha256", pa.string(), "sha256 of the face detector's weights"),
+    Column("schema_version", pa.int16(), "version of these tables"),
+    Column("version", pa.string(), "version of lecturepulse"),
+    Column("ffmpeg_version", pa.string(), "version of the decoder"),
+)
+
+RUNS: Final = _schema(
+    _RECORDING_ID,
+    Column("started_at", _CLOCK, "when the work began"),
+    Column("wall_s", pa.float64(), "wall-clock time of the whole recording, s"),
+    Column("decode_cpu_s", pa.float64(), "CPU time of the decoder, s"),
+    Column("detect_s", pa.float64(), "time spent finding faces, s, summed over threads"),
+    Column("classify_s", pa.float64(), "time spent reading expressions, s, summed over threads"),
+    Column("workers", pa.int16(), "segments worked on at once"),
+    Column("runner", pa.string(), "core or prefect"),
+    Column("host", pa.string(), "name of the machine"),
+    Column("log_path", pa.string(), "log of the run", True),
+)
+
+FACES: Final = _schema(
+    _RECORDING_ID,
+    Column("second", pa.int32(), "whole second the face was seen in"),
+    Column("sample", pa.int64(), "number of the sampled frame; time is sample / rate_hz"),
+    Column("track", pa.int32(), "anonymous track within this recording"),
+    Column("left", pa.float32(), "left edge of the box, pixels"),
+    Column("top", pa.float32(), "top edge of the box, pixels"),
+    Column("width", pa.float32(), "width of the box, pixels"),
+    Column("height", pa.float32(), "height of the box, pixels"),
+    Column("score", pa.float32(), "the detector's confidence"),
+    *(
+        Column(f"p_{name}", pa.float32(), f"calibrated probability of '{name}'", True)
+        for name in EMOTIONS
+    ),
+    Column("facing", pa.float32(), "how directly the face is turned to the camera, 0 to 1", True),
+    Column("scored", pa.bool_(), "whether it counts in the seconds table"),
+)
+
+TRACKS: Final = _schema(
+    _RECORDING_ID,
+    Column("track", pa.int32(), "anonymous track within this recording"),
+    Column("first_second", pa.int32(), "first second seen"),
+    Column("last_second", pa.int32(), "last second seen"),
+    Column("seconds_visible", pa.int32(), "seconds in which the person was visible"),
+    Column("seconds_scored", pa.int32(), "seconds in which the expression could be read"),
+)
+
+TABLES: Final[dict[str, pa.Schema]] = {
+    "seconds": SECONDS,
+    "moments": MOMENTS,
+    "recordings": RECORDINGS,
+    "runs": RUNS,
+    "faces": FACES,
+    "tracks": TRACKS,
+}
+"""Every table of the dataset; ``faces`` and ``tracks`` are written in per-person mode only."""

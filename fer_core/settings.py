@@ -1,0 +1,459 @@
+"""Every setting, once: its type, default and meaning; TOML file < environment < flag.
+
+What a setting does is the business of the room that uses it; what is allowed is ``policy``'s.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from fer_core.errors import ConfigError
+from fer_core.records import EMOTIONS
+
+CONFIG_NAME: Final = "lecturepulse.toml"
+_ENV_PREFIX: Final = "LECTUREPULSE_"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Deployment(_Section):
+    """Where and on what ground the school runs this."""
+
+    jurisdiction: str | None = Field(
+        None,
+        pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$",
+        description="ISO 3166 code of the place whose law applies, such as IN or US-IL. Required "
+        "for real recordings. In the EU and EEA expressions are not read (presence mode).",
+    )
+    exemption: Literal["medical", "safety"] | None = Field(
+        None, description="Legal exemption from the EU rule; needs exemption_reason."
+    )
+    exemption_reason: str | None = Field(None, description="The written reason of the exemption.")
+    consent: str | None = Field(
+        None, description="Consent statement, printed in every report. Missing: a banner says so."
+    )
+
+    @field_validator("jurisdiction", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
+
+
+class Discovery(_Section):
+    """Which files are recordings, and what they belong to."""
+
+    extensions: tuple[str, ...] = Field(
+        ("mp4", "m4v", "mov", "mkv", "webm", "avi", "gif", "mpg", "mpeg", "ts", "wmv", "flv", "3gp"),
+        description="File name endings taken for recordings when a folder is searched.",
+    )
+    settle_s: float = Field(
+        10,
+        ge=0,
+        description="A file changed less than this many seconds ago is still being copied: it is "
+        "left for the next run.",
+    )
+    course: str | None = Field(
+        None, min_length=1, description="Course of every recording, whatever the folders say."
+    )
+
+
+class Video(_Section):
+    """The decoder and its limits."""
+
+    ffmpeg: Path | None = Field(
+        None, description="The ffmpeg program. Default: the newest of PATH and the bundled one."
+    )
+    timeout_factor: float = Field(
+        2.0,
+        gt=0,
+        description="A segment may take this many times its own length to decode, plus a minute.",
+    )
+    max_pixels: int = Field(
+        8192 * 4320, gt=0, description="Frames with more pixels than this are refused."
+    )
+    max_memory_mb: int = Field(
+        1024, gt=0, description="Largest single block of memory the decoder may take, MB."
+    )
+
+
+class Sampling(_Section):
+    """How often a recording is looked at."""
+
+    rate_hz: int = Field(1, ge=1, le=10, description="Frames a second, a whole number.")
+    segment_s: int = Field(
+        300, ge=10, le=3600, description="Length of the pieces worked on at once, seconds."
+    )
+
+
+class Detection(_Section):
+    """How faces are found."""
+
+    min_score: Share = Field(0.6, description="Least confidence of the detector for a face.")
+    nms_iou: Share = Field(0.3, description="Overlap above which two boxes are one face.")
+    longest_side_px: int = Field(
+        1280,
+        ge=160,
+        le=4096,
+        description="Frames are brought to this size for the search; smaller ones are enlarged "
+        "at most twofold.",
+    )
+
+
+class Classification(_Section):
+    """How expressions are read."""
+
+    model: str | None = Field(
+        None, description="Name of the model in models/manifest.toml. Default: its default."
+    )
+    min_face_px: int = Field(
+        36, ge=8, description="Least height of a face whose expression is read, pixels."
+    )
+    min_facing: Share = Field(
+        0.1, description="Faces turned further away than this are not read (0 away, 1 frontal)."
+    )
+    min_confidence: Share = Field(
+        0.4, description="Least probability of the likeliest expression; below it: uncertain."
+    )
+
+
+class Tracking(_Section):
+    """How faces of successive frames become anonymous tracks."""
+
+    max_gap_s: float = Field(
+        20, ge=0, description="A person unseen for longer gets a new track, seconds."
+    )
+    min_iou: Share = Field(0.2, description="Least overlap of a face with its track's last box.")
+    max_shift: float = Field(
+        0.75, gt=0, description="Farthest a face may move between samples, in face widths."
+    )
+
+
+def _default_weights() -> dict[str, float]:
+    return {
+        "angry": 0.25,
+        "disgust": 0.2,
+        "fear": 0.3,
+        "happy": 0.6,
+        "neutral": 0.9,
+        "sad": 0.3,
+        "surprise": 0.6,
+    }
+
+
+class Engagement(_Section):
+    """The engagement index: a documented proxy computed from expressions."""
+
+    variant: Literal["expression", "expression_x_facing"] = Field(
+        "expression", description="expression, or multiplied by how directly people face."
+    )
+    weights: dict[str, float] = Field(
+        default_factory=_default_weights,
+        description="Weight of each expression (concentration index, arXiv:1909.12913).",
+    )
+    min_coverage: Share = Field(
+        0.5, description="Least share of the visible people that must be readable in a second."
+    )
+    replicates: int = Field(
+        500, ge=100, le=10_000, description="Resampled classes behind every interval."
+    )
+    seed: int = Field(20131, ge=0, description="Seed of the resampling: same input, same interval.")
+
+    @field_validator("weights")
+    @classmethod
+    def _all_seven(cls, value: dict[str, float]) -> dict[str, float]:
+        if set(value) != set(EMOTIONS):
+            raise ValueError(f"needs exactly the keys {', '.join(EMOTIONS)}")
+        if any(not 0 <= weight <= 1 for weight in value.values()) or not any(value.values()):
+            raise ValueError("needs weights from 0 to 1, at least one above 0")
+        return {name: value[name] for name in EMOTIONS}
+
+
+class Privacy(_Section):
+    """What is withheld."""
+
+    min_group: int = Field(
+        5, ge=1, description="Fewer people than this: values of that second are withheld."
+    )
+    per_person: bool = Field(
+        False, description="Also write the faces and tracks tables (anonymous, not ranked)."
+    )
+
+
+class Report(_Section):
+    """How the pages are drawn."""
+
+    time_link: str = Field(
+        "",
+        description="Template of links into the recording, such as "
+        "https://video.example/{recording_id}?t={second}. Empty: the file itself.",
+    )
+    language: str = Field("en", description="Language of the pages.")
+
+
+class Run(_Section):
+    """How the work is carried out; changes no result."""
+
+    workers: int = Field(
+        default_factory=lambda: min(os.cpu_count() or 1, 4),
+        ge=1,
+        le=64,
+        description="Segments worked on at once.",
+    )
+    retries: int = Field(2, ge=0, le=10, description="Further tries after a passing fault.")
+    retry_delay_s: float = Field(5, ge=0, description="Pause before the first of them, seconds.")
+
+
+_CHANGES_RESULTS: Final = (
+    "sampling",
+    "detection",
+    "classification",
+    "tracking",
+    "engagement",
+    "privacy",
+)
+
+
+class Settings(BaseSettings):
+    """All settings, checked and frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+    )
+
+    out: Path = Field(
+        Path("lecturepulse-out"), description="Folder of tables, reports and work files."
+    )
+    deployment: Deployment = Deployment()  # pyright: ignore[reportCallIssue]
+    discovery: Discovery = Discovery()  # pyright: ignore[reportCallIssue]
+    video: Video = Video()  # pyright: ignore[reportCallIssue]
+    sampling: Sampling = Sampling()  # pyright: ignore[reportCallIssue]
+    detection: Detection = Detection()  # pyright: ignore[reportCallIssue]
+    classification: Classification = Classification()  # pyright: ignore[reportCallIssue]
+    tracking: Tracking = Tracking()  # pyright: ignore[reportCallIssue]
+    engagement: Engagement = Engagement()  # pyright: ignore[reportCallIssue]
+    privacy: Privacy = Privacy()  # pyright: ignore[reportCallIssue]
+    report: Report = Report()  # pyright: ignore[reportCallIssue]
+    run: Run = Run()  # pyright: ignore[reportCallIssue]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the caller only: ``load`` merges the sources and notes each origin."""
+        return (init_settings,)
+
+    def result_hash(self) -> str:
+        """Return the hash of every setting that can change a result, 16 hex digits."""
+        relevant = self.model_dump(mode="json", include=set(_CHANGES_RESULTS))
+        # Consent and reasons are words on the page; only these two decide what is computed.
+        relevant["place"] = [self.deployment.jurisdiction, self.deployment.exemption]
+        text = json.dumps(relevant, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings together with where each value came from."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+def load(config: Path | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
+    """Read the settings: defaults < TOML file < environment < flags.
+
+    Args:
+        config: the TOML file; None for ``lecturepulse.toml`` in the working folder, if there.
+        flags: values from the command line, by dotted name; None values are ignored.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or a setting is unknown or wrong.
+    """
+    path = config or Path(CONFIG_NAME)
+    sources: list[tuple[str, dict[str, Any]]] = []
+    if config or path.is_file():
+        sources.append((str(path), _read_toml(path)))
+    sources.append(("environment", _read_environment()))
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    sources.append(("command line", _nested(given)))
+
+    merged: dict[str, Any] = {}
+    origins = dict.fromkeys(leaves(), "default")
+    for origin, values in sources:
+        merged = _merged(merged, values)
+        origins |= dict.fromkeys((name for name in origins if _has(values, name)), origin)
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        raise _as_config_error(error, origins) from error
+    return Loaded(settings, origins)
+
+
+def leaves() -> dict[str, FieldInfo]:
+    """Return every setting's field by its dotted name, in the order of the classes above."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, _Section):
+            found |= {f"{name}.{key}": inner for key, inner in kind.model_fields.items()}
+        else:
+            found[name] = field
+    return found
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """Return the value of a setting by its dotted name."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def as_toml() -> str:
+    """Return a configuration file that lists every setting, explained, with its default."""
+    lines = [
+        "# Settings of lecturepulse. Every line shows a default; remove the '#' to change it.",
+        "# The environment overrides this file (LECTUREPULSE_SAMPLING__RATE_HZ=2), flags override",
+        "# both. 'lecturepulse config show' prints the values in force and where each came from.",
+    ]
+    defaults = Settings()
+    section = ""
+    for name, field in leaves().items():
+        head, _, key = name.rpartition(".")
+        if head != section:
+            section = head
+            about = (Settings.model_fields[head].annotation.__doc__ or "").strip()  # type: ignore[union-attr]
+            lines += ["", f"# {about}", f"[{head}]"]
+        lines += [
+            "",
+            *textwrap.wrap(
+                field.description or "", 96, initial_indent="# ", subsequent_indent="# "
+            ),
+            f"# {key or name} = {_toml_value(value_of(defaults, name))}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    if value is None:
+        return '""  # not set'
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    return json.dumps(str(value) if isinstance(value, Path) else value)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"The configuration file {path} does not exist.",
+            hint="Make one: lecturepulse config init",
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The configuration file {path} is not valid TOML: {error}.",
+            hint="Compare it with a fresh one: lecturepulse config init --stdout",
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"The configuration file {path} cannot be read: {error.strerror}.",
+            hint="Check its permissions.",
+        ) from error
+
+
+def _read_environment() -> dict[str, Any]:
+    known = leaves()
+    for variable in os.environ:
+        name = variable.removeprefix(_ENV_PREFIX).lower().replace("__", ".")
+        if variable.startswith(_ENV_PREFIX) and name not in known:
+            raise ConfigError(
+                f"The environment variable {variable} is not a setting.", hint=_suggest(name)
+            )
+    try:
+        return EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        raise ConfigError(
+            f"An environment variable cannot be read: {error}.",
+            hint="Lists and tables are written as JSON in the environment.",
+        ) from error
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        head, _, key = name.rpartition(".")
+        (nested.setdefault(head, {}) if head else nested)[key] = value
+    return nested
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        # Weights are one value: a table that names three of seven must fail, not be completed.
+        result[key] = result[key] | value if both else value
+    return result
+
+
+def _has(values: Mapping[str, Any], name: str) -> bool:
+    at: Any = values
+    for part in name.split("."):
+        if not isinstance(at, Mapping) or part not in at:
+            return False
+        at = at[part]  # pyright: ignore[reportUnknownVariableType]
+    return True
+
+
+def _suggest(name: str) -> str:
+    close = difflib.get_close_matches(name, leaves(), n=1, cutoff=0.6)
+    meant = f"Did you mean {close[0]}? " if close else ""
+    return f"{meant}All settings: lecturepulse config show"
+
+
+def _as_config_error(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return ConfigError(f"'{name}' is not a setting.", hint=_suggest(name))
+    field = leaves().get(name)
+    reason = first["msg"].removeprefix("Value error, ")
+    origin = origins.get(name, "")
+    where = f" ({origin})" if origin and origin != "default" else ""
+    return ConfigError(
+        f"The setting {name} = {first['input']!r} is wrong{where}: {reason}.",
+        hint=(field.description if field and field.description else _suggest(name)),
+    )
