@@ -134,4 +134,6 @@ def model(name: str | None = None) -> ModelAsset:
             f"There is no model '{name}'.", hint=f"Choose one of: {', '.join(listed['models'])}."
         )
     path = _root("models", "models") / entry["file"]
-    return ModelAsset(name, _checked(path, entry["sha256"], f"model '{name}'"), entry["sha256"], entry)
+    return ModelAsset(
+        name, _checked(path, entry["sha256"], f"model '{name}'"), entry["sha256"], entry
+    )

@@ -189,22 +189,30 @@ class Observations:
     Attributes:
         rate_hz: samples a second.
         samples: ``(m,)`` int64, numbers of the samples that could be decoded, ascending.
-        change: ``(m,)`` float32, how much the picture differs from the sample before, 0 to 1;
-            NaN for the first of a segment.
         faces: the faces, each in one of ``samples``.
         decode_failures: frames the decoder reported as damaged.
+        content_end_s: presentation time at which the pictures ended, in seconds.
     """
 
     rate_hz: int
     samples: NDArray[np.int64]
-    change: NDArray[np.float32]
     faces: Faces
     decode_failures: int
+    content_end_s: float
 
     def __post_init__(self) -> None:
-        if self.samples.shape != self.change.shape:
-            raise ValueError("one change per sample is needed")
         if len(self.samples) and bool(np.any(np.diff(self.samples) <= 0)):
             raise ValueError("samples must ascend")
         if not np.isin(self.faces.sample, self.samples).all():
             raise ValueError("a face belongs to a sample that was never decoded")
+
+    @classmethod
+    def concat(cls, parts: list[Observations]) -> Observations:
+        """Join the observations of successive segments, in order."""
+        return cls(
+            rate_hz=parts[0].rate_hz,
+            samples=np.concatenate([part.samples for part in parts]),
+            faces=Faces.concat([part.faces for part in parts]),
+            decode_failures=sum(part.decode_failures for part in parts),
+            content_end_s=max(part.content_end_s for part in parts),
+        )

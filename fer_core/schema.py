@@ -28,17 +28,12 @@ class Column:
 
 def _schema(*columns: Column) -> pa.Schema:
     return pa.schema(
-        [
-            pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc})
-            for c in columns
-        ]
+        [pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc}) for c in columns]
     )
 
 
 _CLOCK = pa.timestamp("ms", tz="UTC")
-_RECORDING_ID = Column(
-    "recording_id", pa.string(), "first 16 hex digits of the recording's sha256"
-)
+_RECORDING_ID = Column("recording_id", pa.string(), "first 16 hex digits of the recording's sha256")
 
 SECONDS: Final = _schema(
     _RECORDING_ID,
@@ -80,14 +75,18 @@ MOMENTS: Final = _schema(
 )
 
 RECORDINGS: Final = _schema(
-    _RECORDING_ID,
+    Column(
+        "recording_id",
+        pa.string(),
+        "first 16 hex digits of the recording's sha256; of its path's if it failed",
+    ),
     Column("status", pa.string(), "done, partial (good seconds kept) or failed"),
     Column("error_code", pa.string(), "kind of the error of a failed or partial recording", True),
     Column("error_message", pa.string(), "what happened, one sentence", True),
     Column("error_hint", pa.string(), "what to do about it", True),
     Column("source_name", pa.string(), "file name of the recording"),
     Column("source_path", pa.string(), "absolute path of the recording when it was read"),
-    Column("source_sha256", pa.string(), "sha256 of the file"),
+    Column("source_sha256", pa.string(), "sha256 of the file; NULL if it could not be read", True),
     Column("source_bytes", pa.int64(), "size of the file"),
     Column("title", pa.string(), "title of the lecture", True),
     Column("started_at", _CLOCK, "start of the recording", True),
@@ -126,15 +125,16 @@ RECORDINGS: Final = _schema(
     Column("settings_hash", pa.string(), "hash of every setting that changes a result"),
     Column("model", pa.string(), "name of the expression model", True),
     Column("model_sha256", pa.string(), "sha256 of its weights", True),
-    Column("detector_sha256", pa.string(), "sha256 of the face detector's weights"),
+    Column("detector_sha256", pa.string(), "sha256 of the face detector's weights", True),
     Column("schema_version", pa.int16(), "version of these tables"),
     Column("version", pa.string(), "version of lecturepulse"),
-    Column("ffmpeg_version", pa.string(), "version of the decoder"),
+    Column("ffmpeg_version", pa.string(), "version of the decoder", True),
 )
 
 RUNS: Final = _schema(
     _RECORDING_ID,
-    Column("started_at", _CLOCK, "when the work began"),
+    Column("run_started_at", _CLOCK, "when the work began"),
+    Column("source_mtime_ns", pa.int64(), "the file's modification time, ns since 1970"),
     Column("wall_s", pa.float64(), "wall-clock time of the whole recording, s"),
     Column("decode_cpu_s", pa.float64(), "CPU time of the decoder, s"),
     Column("detect_s", pa.float64(), "time spent finding faces, s, summed over threads"),
@@ -142,7 +142,6 @@ RUNS: Final = _schema(
     Column("workers", pa.int16(), "segments worked on at once"),
     Column("runner", pa.string(), "core or prefect"),
     Column("host", pa.string(), "name of the machine"),
-    Column("log_path", pa.string(), "log of the run", True),
 )
 
 FACES: Final = _schema(

@@ -1,36 +1,23 @@
-"""Every setting, once: its type, default and meaning; TOML file < environment < flag.
+"""Every setting, once: its type, default, limits and meaning.
 
-What a setting does is the business of the room that uses it; what is allowed is ``policy``'s.
+Where values come from is ``config``'s business; what a setting does, the room's that uses it.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
-import textwrap
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from fer_core.errors import ConfigError
 from fer_core.records import EMOTIONS
 
-CONFIG_NAME: Final = "lecturepulse.toml"
-_ENV_PREFIX: Final = "LECTUREPULSE_"
+ENV_PREFIX: Final = "LECTUREPULSE_"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -66,7 +53,21 @@ class Discovery(_Section):
     """Which files are recordings, and what they belong to."""
 
     extensions: tuple[str, ...] = Field(
-        ("mp4", "m4v", "mov", "mkv", "webm", "avi", "gif", "mpg", "mpeg", "ts", "wmv", "flv", "3gp"),
+        (
+            "mp4",
+            "m4v",
+            "mov",
+            "mkv",
+            "webm",
+            "avi",
+            "gif",
+            "mpg",
+            "mpeg",
+            "ts",
+            "wmv",
+            "flv",
+            "3gp",
+        ),
         description="File name endings taken for recordings when a folder is searched.",
     )
     settle_s: float = Field(
@@ -117,8 +118,16 @@ class Detection(_Section):
         1280,
         ge=160,
         le=4096,
-        description="Frames are brought to this size for the search; smaller ones are enlarged "
-        "at most twofold.",
+        description="Larger frames are shrunk to this for the search, smaller ones left alone.",
+    )
+    small_face_px: int = Field(
+        48,
+        ge=0,
+        description="If a shrunk frame shows a face lower than this (in its own pixels), or none, "
+        "it is searched again at longest_side_small_px.",
+    )
+    longest_side_small_px: int = Field(
+        2560, ge=160, le=8192, description="Size of that second search, pixels."
     )
 
 
@@ -143,7 +152,7 @@ class Tracking(_Section):
     """How faces of successive frames become anonymous tracks."""
 
     max_gap_s: float = Field(
-        20, ge=0, description="A person unseen for longer gets a new track, seconds."
+        60, ge=0, description="A person unseen for longer gets a new track, seconds."
     )
     min_iou: Share = Field(0.2, description="Least overlap of a face with its track's last box.")
     max_shift: float = Field(
@@ -240,7 +249,7 @@ class Settings(BaseSettings):
     """All settings, checked and frozen."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_ENV_PREFIX,
+        env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -282,44 +291,6 @@ class Settings(BaseSettings):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Settings together with where each value came from."""
-
-    settings: Settings
-    origins: dict[str, str]
-
-
-def load(config: Path | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
-    """Read the settings: defaults < TOML file < environment < flags.
-
-    Args:
-        config: the TOML file; None for ``lecturepulse.toml`` in the working folder, if there.
-        flags: values from the command line, by dotted name; None values are ignored.
-
-    Raises:
-        ConfigError: the file is missing or not TOML, or a setting is unknown or wrong.
-    """
-    path = config or Path(CONFIG_NAME)
-    sources: list[tuple[str, dict[str, Any]]] = []
-    if config or path.is_file():
-        sources.append((str(path), _read_toml(path)))
-    sources.append(("environment", _read_environment()))
-    given = {key: value for key, value in (flags or {}).items() if value is not None}
-    sources.append(("command line", _nested(given)))
-
-    merged: dict[str, Any] = {}
-    origins = dict.fromkeys(leaves(), "default")
-    for origin, values in sources:
-        merged = _merged(merged, values)
-        origins |= dict.fromkeys((name for name in origins if _has(values, name)), origin)
-    try:
-        settings = Settings(**merged)
-    except ValidationError as error:
-        raise _as_config_error(error, origins) from error
-    return Loaded(settings, origins)
-
-
 def leaves() -> dict[str, FieldInfo]:
     """Return every setting's field by its dotted name, in the order of the classes above."""
     found: dict[str, FieldInfo] = {}
@@ -332,128 +303,9 @@ def leaves() -> dict[str, FieldInfo]:
     return found
 
 
-def value_of(settings: Settings, name: str) -> Any:
+def value_of(settings: Settings, name: str) -> object:
     """Return the value of a setting by its dotted name."""
-    value: Any = settings
+    value: object = settings
     for part in name.split("."):
         value = getattr(value, part)
     return value
-
-
-def as_toml() -> str:
-    """Return a configuration file that lists every setting, explained, with its default."""
-    lines = [
-        "# Settings of lecturepulse. Every line shows a default; remove the '#' to change it.",
-        "# The environment overrides this file (LECTUREPULSE_SAMPLING__RATE_HZ=2), flags override",
-        "# both. 'lecturepulse config show' prints the values in force and where each came from.",
-    ]
-    defaults = Settings()
-    section = ""
-    for name, field in leaves().items():
-        head, _, key = name.rpartition(".")
-        if head != section:
-            section = head
-            about = (Settings.model_fields[head].annotation.__doc__ or "").strip()  # type: ignore[union-attr]
-            lines += ["", f"# {about}", f"[{head}]"]
-        lines += [
-            "",
-            *textwrap.wrap(
-                field.description or "", 96, initial_indent="# ", subsequent_indent="# "
-            ),
-            f"# {key or name} = {_toml_value(value_of(defaults, name))}",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _toml_value(value: object) -> str:
-    if value is None:
-        return '""  # not set'
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    return json.dumps(str(value) if isinstance(value, Path) else value)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"The configuration file {path} does not exist.",
-            hint="Make one: lecturepulse config init",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The configuration file {path} is not valid TOML: {error}.",
-            hint="Compare it with a fresh one: lecturepulse config init --stdout",
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"The configuration file {path} cannot be read: {error.strerror}.",
-            hint="Check its permissions.",
-        ) from error
-
-
-def _read_environment() -> dict[str, Any]:
-    known = leaves()
-    for variable in os.environ:
-        name = variable.removeprefix(_ENV_PREFIX).lower().replace("__", ".")
-        if variable.startswith(_ENV_PREFIX) and name not in known:
-            raise ConfigError(
-                f"The environment variable {variable} is not a setting.", hint=_suggest(name)
-            )
-    try:
-        return EnvSettingsSource(Settings)()
-    except SettingsError as error:
-        raise ConfigError(
-            f"An environment variable cannot be read: {error}.",
-            hint="Lists and tables are written as JSON in the environment.",
-        ) from error
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for name, value in flat.items():
-        head, _, key = name.rpartition(".")
-        (nested.setdefault(head, {}) if head else nested)[key] = value
-    return nested
-
-
-def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        # Weights are one value: a table that names three of seven must fail, not be completed.
-        result[key] = result[key] | value if both else value
-    return result
-
-
-def _has(values: Mapping[str, Any], name: str) -> bool:
-    at: Any = values
-    for part in name.split("."):
-        if not isinstance(at, Mapping) or part not in at:
-            return False
-        at = at[part]  # pyright: ignore[reportUnknownVariableType]
-    return True
-
-
-def _suggest(name: str) -> str:
-    close = difflib.get_close_matches(name, leaves(), n=1, cutoff=0.6)
-    meant = f"Did you mean {close[0]}? " if close else ""
-    return f"{meant}All settings: lecturepulse config show"
-
-
-def _as_config_error(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return ConfigError(f"'{name}' is not a setting.", hint=_suggest(name))
-    field = leaves().get(name)
-    reason = first["msg"].removeprefix("Value error, ")
-    origin = origins.get(name, "")
-    where = f" ({origin})" if origin and origin != "default" else ""
-    return ConfigError(
-        f"The setting {name} = {first['input']!r} is wrong{where}: {reason}.",
-        hint=(field.description if field and field.description else _suggest(name)),
-    )

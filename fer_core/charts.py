@@ -1,0 +1,348 @@
+"""Draws the charts of the pages as static SVG, from finished values.
+
+Nothing is computed here but positions; numbers come from ``summary``, words from the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from fer_core import svg
+from fer_core.summary import STATES, Columns
+from fer_core.svg import FloatArray, percent, stretched, tag
+from fer_core.wording import Wording
+
+SEVEN = ("neutral", "happy", "surprise", "sad", "fear", "disgust", "angry")
+"""The order in which the seven expressions are stacked, from the bottom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment on the time axis: ``[start, stop)`` in seconds and its number."""
+
+    start: int
+    stop: int
+    label: str
+
+
+def timeline(
+    name: str,
+    columns: Columns,
+    words: Wording,
+    *,
+    title: str,
+    description: str,
+    marks: Sequence[Mark] = (),
+    presence: bool = False,
+) -> Markup:
+    """Draw engagement (or, in presence mode, facing) above people visible, on one time axis."""
+    n, span = columns.seconds, columns.span
+    top, height = 46 if marks else 24, 170
+    strip_y = top + height + 12
+    people_y = strip_y + 34
+    axis_y = people_y + 56 + 18
+    label = words("timeline.axis_facing" if presence else "timeline.axis")
+    curve = columns.facing if presence else columns.calm
+    paths = [tag("path", d=svg.line(curve, span), class_="line facing" if presence else "line")]
+    if not presence:
+        if n >= 180:
+            paths.insert(0, tag("path", d=svg.line(columns.fine, span), class_="line fine"))
+        paths.insert(0, tag("path", d=svg.band(columns.low, columns.high, span), class_="band"))
+    parts = [
+        svg.patterns(name, _states_shown(columns)),
+        svg.time_axis(n, axis_y, top, words),
+        _grid((0, 0.25, 0.5, 0.75, 1), top, height),
+        _hatched(name, columns, top, height),
+        *(_mark_area(mark, n, top, height) for mark in marks),
+        stretched(span, top, height, *paths),
+        _scale({value: words.about(value) for value in (0, 0.5, 1)}, top, height),
+        tag("text", label, x="0", y=14, class_="label"),
+        *_flags(marks, n, 32),
+        _strip(name, columns, strip_y),
+        _people(columns, words, people_y, 56),
+        tag("text", words("people.axis"), x="0", y=people_y - 5, class_="label"),
+        _cursor(top, axis_y - 13),
+    ]
+    return svg.chart(name, axis_y + 6, title, description, *parts, kind="timed")
+
+
+def people(
+    name: str, columns: Columns, words: Wording, *, title: str, description: str, min_group: int
+) -> Markup:
+    """Draw people visible over time, the minimum group, and what each stretch could give."""
+    n = columns.seconds
+    top, height = 24, 96
+    strip_y = top + height + 10
+    axis_y = strip_y + 12 + 20
+    most = _most_people(columns)
+    parts = [
+        svg.patterns(name, _states_shown(columns)),
+        svg.time_axis(n, axis_y, top, words),
+        _people(columns, words, top, height),
+    ]
+    if 1 < min_group <= most:
+        y = top + height * (1 - min_group / most)
+        parts += [
+            tag("line", x1="0", x2="100%", y1=y, y2=y, class_="floor"),
+            tag(
+                "text",
+                words("people.floor", n=min_group),
+                x="100%",
+                y=y - 4,
+                text_anchor="end",
+                class_="label small",
+            ),
+        ]
+    parts += [
+        tag("text", words("people.axis"), x="0", y=14, class_="label"),
+        _strip(name, columns, strip_y),
+        _cursor(top, axis_y - 13),
+    ]
+    return svg.chart(name, axis_y + 6, title, description, *parts, kind="timed")
+
+
+def stacked(
+    name: str,
+    columns: Columns,
+    words: Wording,
+    *,
+    title: str,
+    description: str,
+    layers: Sequence[tuple[str, str, FloatArray]],
+) -> Markup:
+    """Draw shares stacked to the full height, each named inside its own area.
+
+    Args:
+        layers: from the bottom up: class of its colour, its name, ``(k,)`` shares.
+    """
+    n, span = columns.seconds, columns.span
+    top, height = 10, 200
+    axis_y = top + height + 20
+    areas: list[Markup] = []
+    labels: list[Markup] = []
+    below = np.zeros(len(columns))
+    for colour, text, shares in layers:
+        above = below + shares
+        areas.append(tag("path", d=svg.band(below, above, span), class_=f"area {colour}"))
+        place, thickness = _roomiest(shares)
+        if thickness * height >= 17:
+            y = top + height * (1 - (below[place] + above[place]) / 2) + 4
+            x = percent(place + 0.5, len(columns))
+            labels.append(tag("text", text, x=x, y=y, text_anchor="middle", class_="inside"))
+        below = above
+    parts = [
+        svg.patterns(name, _states_shown(columns)),
+        svg.time_axis(n, axis_y, top, words),
+        _hatched(name, columns, top, height),
+        stretched(span, top, height, *areas),
+        _grid((0, 0.5, 1), top, height),
+        _scale({value: words.percent(value) for value in (0.5, 1)}, top, height),
+        *labels,
+        _cursor(top, axis_y - 13),
+    ]
+    return svg.chart(name, axis_y + 6, title, description, *parts, kind="timed")
+
+
+def history(
+    name: str,
+    values: Sequence[tuple[float | None, bool]],
+    words: Wording,
+    *,
+    title: str,
+    description: str,
+) -> Markup:
+    """Draw one course's lectures in order, one dot each.
+
+    Args:
+        values: for each lecture its mean index (None if it has none), and whether it can be
+            compared with the one before; where not, the line breaks.
+    """
+    height, top, k = 64, 8, len(values)
+    pieces: list[list[tuple[int, float]]] = []
+    for index, (value, joined) in enumerate(values):
+        if value is None:
+            continue
+        if not pieces or not joined:
+            pieces.append([])
+        pieces[-1].append((index, value))
+    lines = [
+        tag(
+            "path",
+            d="M" + "L".join(f"{2 * index + 1} {1000 - 1000 * value:.0f}" for index, value in piece),
+            class_="line thin",
+        )
+        for piece in pieces
+        if len(piece) > 1
+    ]
+    dots = [
+        tag("circle", cx=percent(index + 0.5, k), cy=top + height * (1 - value), r=3.5, class_="dot")
+        for piece in pieces
+        for index, value in piece
+    ]
+    scale = _scale({value: words.about(value) for value in (0, 1)}, top, height)
+    body = [_grid((0, 0.5, 1), top, height), stretched(k, top, height, *lines), *dots, scale]
+    return svg.chart(name, height + 16, title, description, *body, kind="small-multiple")
+
+
+def bar(share: float, kind: str) -> Markup:
+    """Draw a small bar beside a number; decoration of text, so hidden from assistive tools."""
+    return tag(
+        "svg",
+        tag("rect", width="100%", height=8, class_="track"),
+        tag("rect", width=percent(min(max(share, 0), 1), 1), height=8, class_=f"area {kind}"),
+        class_="bar",
+        width=64,
+        height=8,
+        aria_hidden="true",
+    )
+
+
+def swatch(kind: str) -> Markup:
+    """Draw the sample of a colour, line or hatching for a chart's key."""
+    if kind.startswith("line"):
+        inner = [tag("path", d="M0 5h18", class_=kind)]
+    elif kind in STATES[1:]:
+        name = f"key-{kind}"
+        inner = [
+            tag("rect", width=18, height=10, class_="missing"),
+            tag("rect", width=18, height=10, fill=f"url(#{name})"),
+        ]
+    else:
+        inner = [tag("rect", width=18, height=10, class_=kind)]
+    return tag("svg", *inner, class_="swatch", width=18, height=10, aria_hidden="true")
+
+
+def key_patterns() -> Markup:
+    """Return the hatchings of the keys, once a page."""
+    return tag(
+        "svg", svg.patterns("key", STATES[1:]), width=0, height=0, aria_hidden="true", class_="defs"
+    )
+
+
+def _grid(values: Sequence[float], top: float, height: float) -> Markup:
+    """Draw hairlines at shares of the height, 0 at the bottom."""
+    lines = (
+        tag("line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
+        for y in (top + height * (1 - value) for value in values)
+    )
+    return Markup("").join(lines)
+
+
+def _scale(labels: Mapping[float, str], top: float, height: float) -> Markup:
+    """Label hairlines at shares of the height; drawn after the curves, so that none hides it."""
+    parts: list[Markup] = []
+    for value, label in labels.items():
+        y = top + height * (1 - value)
+        # Below its line, so that the topmost does not meet the axis' name; but 0 above it.
+        parts.append(tag("text", label, x="0", y=y + 12 if value else y - 3, class_="tick halo"))
+    return Markup("").join(parts)
+
+
+def _most_people(columns: Columns) -> float:
+    seen = columns.people[~np.isnan(columns.people)]
+    return max(1.0, math.ceil(float(seen.max()))) if len(seen) else 1.0
+
+
+def _people(columns: Columns, words: Wording, top: float, height: float) -> Markup:
+    most, span = _most_people(columns), columns.span
+    zero = np.where(np.isnan(columns.people), math.nan, 0)
+    return Markup("").join(
+        (
+            _grid((0, 1), top, height),
+            stretched(
+                span,
+                top,
+                height,
+                tag("path", d=svg.band(zero, columns.people / most, span), class_="area people"),
+                tag("path", d=svg.line(columns.people / most, span), class_="line people"),
+            ),
+            _scale({1: words.about(most)}, top, height),
+        )
+    )
+
+
+def _states_shown(columns: Columns) -> list[str]:
+    return [STATES[index] for index in sorted(set(columns.state.tolist())) if index]
+
+
+def _stretches(columns: Columns) -> list[tuple[str, int, int]]:
+    """Return (state, start, stop) of unbroken stretches, in columns."""
+    return [
+        (STATES[index], start, stop)
+        for index in sorted(set(columns.state.tolist()))
+        for start, stop in svg.runs(columns.state == index)
+    ]
+
+
+def _hatched(name: str, columns: Columns, top: float, height: float) -> Markup:
+    """Cover the stretches without values, each in the hatching of its reason."""
+    span = columns.span
+    return Markup("").join(
+        tag(
+            "rect",
+            x=percent(start, span),
+            y=top,
+            width=percent(min(stop, span) - start, span),
+            height=height,
+            fill=f"url(#{name}-{state})",
+        )
+        for state, start, stop in _stretches(columns)
+        if state != "values"
+    )
+
+
+def _strip(name: str, columns: Columns, y: float) -> Markup:
+    span = columns.span
+    parts: list[Markup] = []
+    for state, start, stop in _stretches(columns):
+        width = percent(min(stop, span) - start, span)
+        place = {"x": percent(start, span), "width": width, "y": y, "height": 12}
+        parts.append(tag("rect", class_="known" if state == "values" else "missing", **place))
+        if state != "values":
+            parts.append(tag("rect", fill=f"url(#{name}-{state})", **place))
+    return Markup("").join(parts)
+
+
+def _mark_area(mark: Mark, seconds: int, top: float, height: float) -> Markup:
+    width = max(mark.stop - mark.start, seconds / 300)
+    return tag(
+        "rect",
+        x=percent(mark.start, seconds),
+        width=percent(width, seconds),
+        y=top,
+        height=height,
+        class_="moment",
+    )
+
+
+def _flags(marks: Sequence[Mark], seconds: int, y: float) -> list[Markup]:
+    """Number the moments above the curve, far enough apart to be read on a phone."""
+    parts: list[Markup] = []
+    least = 0.03 * seconds
+    for mark in sorted(marks, key=lambda mark: mark.start):
+        middle = max((mark.start + mark.stop) / 2, least)
+        x = percent(min(middle, 0.97 * seconds), seconds)
+        parts += [
+            tag("circle", cx=x, cy=y, r=9, class_="flag"),
+            tag("text", mark.label, x=x, y=y + 4, text_anchor="middle", class_="flag-label"),
+        ]
+        least = middle + 0.06 * seconds
+    return parts
+
+
+def _cursor(top: float, bottom: float) -> Markup:
+    return tag("line", x1="0", x2="0", y1=top, y2=bottom, class_="cursor", visibility="hidden")
+
+
+def _roomiest(shares: FloatArray) -> tuple[int, float]:
+    """Return the column around which a layer stays thickest over a label's width, and how thick."""
+    around = len(shares) // 8
+    filled = np.where(np.isnan(shares), 0, shares)
+    thickness = np.lib.stride_tricks.sliding_window_view(filled, 2 * around + 1).min(axis=1)
+    place = int(thickness.argmax())
+    return place + around, float(thickness[place])

@@ -1,0 +1,72 @@
+"""Work files: what was seen in a finished segment, kept until the recording is committed.
+
+They make a killed run resume where it stopped. They hold boxes, points and probabilities, never
+pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from fer_core.records import Faces, Observations
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a segment cost, in seconds: the decoder's CPU time and our two networks' time."""
+
+    decode_cpu_s: float = 0.0
+    detect_s: float = 0.0
+    classify_s: float = 0.0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(
+            *(getattr(self, field.name) + getattr(other, field.name) for field in fields(Effort))
+        )
+
+
+def save(path: Path, observations: Observations, effort: Effort) -> None:
+    """Write a segment's observations, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    faces = observations.faces
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            rate_hz=observations.rate_hz,
+            samples=observations.samples,
+            decode_failures=observations.decode_failures,
+            content_end_s=observations.content_end_s,
+            effort=[effort.decode_cpu_s, effort.detect_s, effort.classify_s],
+            **{field.name: getattr(faces, field.name) for field in fields(faces)},
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def load(path: Path) -> tuple[Observations, Effort] | None:
+    """Read a segment's observations; None if there are none or they are damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            faces = Faces(**{field.name: stored[field.name] for field in fields(Faces)})
+            observations = Observations(
+                rate_hz=int(stored["rate_hz"]),
+                samples=stored["samples"],
+                faces=faces,
+                decode_failures=int(stored["decode_failures"]),
+                content_end_s=float(stored["content_end_s"]),
+            )
+            return observations, Effort(*map(float, stored["effort"]))
+    # The archive's checksums catch a damaged file; the records catch a wrong one.
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,320 @@
+"""The commands. Parses, calls the room that does the work, prints, and sets the exit code.
+
+Heavy imports happen inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from fer_core import __version__
+from fer_core.errors import ConfigError, InputError, LecturePulseError
+
+if TYPE_CHECKING:
+    from fer_core.config import Loaded
+    from fer_core.pipeline import Night
+
+app = App(
+    name="lecturepulse",
+    version=f"lecturepulse {__version__}",
+    help="Turn recorded classes into per-second expression tables and engagement reports.",
+    help_format="plaintext",
+)
+config_app = App(name="config", help="Write or show the settings.")
+app.command(config_app)
+
+Config = Annotated[
+    Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
+]
+Out = Annotated[Path | None, Parameter(help="Folder of tables and reports.")]
+Jurisdiction = Annotated[
+    str | None,
+    Parameter(help="ISO 3166 code of the place whose law applies, such as IN or US-IL."),
+]
+Force = Annotated[bool, Parameter(help="Do it again even if nothing changed.", negative=())]
+
+
+@app.command
+def run(
+    paths: Annotated[list[str], Parameter(help="Recordings, folders or globs.", negative=())],
+    /,
+    *,
+    out: Out = None,
+    config: Config = None,
+    jurisdiction: Jurisdiction = None,
+    force: Force = False,
+    dry_run: Annotated[bool, Parameter(help="Only say what would be done.", negative=())] = False,
+    prefect: Annotated[
+        bool, Parameter(help="Conduct with Prefect, or without any server. Same tables.")
+    ] = True,
+) -> int:
+    """Read recordings: tables and reports out. New and changed ones only."""
+    flags = {"out": out, "deployment.jurisdiction": jurisdiction}
+    loaded = _load(config, flags)
+    from fer_core import inbox, policy, terminal
+
+    settings = loaded.settings
+    found = inbox.discover(paths, settings.discovery)
+    for source in found.sources:
+        gate = policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
+        if dry_run:
+            terminal.line(f"would read  {source.path}  (course {source.course}; {gate.mode} mode)")
+    for path in found.waiting:
+        terminal.line(f"waiting     {path}  (changed moments ago, still being copied?)")
+    if dry_run:
+        for path, error in found.failed:
+            terminal.line(f"cannot read {path}  ({error.message})")
+        return int(bool(found.failed))
+    if not found.sources and not found.failed:
+        terminal.line("No recording found.", console=terminal.err)
+    with terminal.watching():
+        conduct = _with_prefect if prefect else _without_server
+        night = conduct(paths, config, flags, loaded, force=force)
+    for outcome in night.outcomes:
+        terminal.report(outcome)
+    drawn = [outcome.page for outcome in night.outcomes if outcome.page]
+    terminal.line(f"Report: {drawn[0] if len(drawn) == 1 else night.index}")
+    terminal.line(f"Tables: {settings.out.absolute() / 'tables'}")
+    return night.exit_code
+
+
+def _without_server(
+    paths: list[str], config: Path | None, flags: dict[str, Any], loaded: Loaded, *, force: bool
+) -> Night:
+    del config, flags
+    from fer_core import pipeline
+    from fer_core.store import Store
+
+    settings = loaded.settings
+    with Store(settings.out).writing():
+        return pipeline.night(
+            paths, settings, lambda source: pipeline.recording(source, settings, force=force)
+        )
+
+
+def _with_prefect(
+    paths: list[str], config: Path | None, flags: dict[str, Any], loaded: Loaded, *, force: bool
+) -> Night:
+    from fer_core import progress
+    from flows import server
+
+    progress.tell("note", "Starting Prefect …")
+    # Our own sentences tell what went wrong; Prefect would add a traceback to each.
+    if reason := server.start(log_level="CRITICAL"):
+        progress.tell("note", f"Prefect is not available ({reason}); going on without it.")
+        return _without_server(paths, config, flags, loaded, force=force)
+    from flows.nightly import nightly
+
+    given = [str(Path(path).expanduser().absolute()) for path in paths]
+    return nightly(given, str(config) if config else None, _plain(flags), force=force)
+
+
+@app.command
+def serve(
+    paths: Annotated[list[str], Parameter(help="The inbox: folders or globs.", negative=())],
+    /,
+    *,
+    cron: Annotated[str, Parameter(help="When, as a cron expression.")] = "0 2 * * *",
+    timezone: Annotated[str | None, Parameter(help="Time zone of it. Default: UTC.")] = None,
+    out: Out = None,
+    config: Config = None,
+    jurisdiction: Jurisdiction = None,
+) -> int:
+    """Stay, and read the inbox on a schedule (Prefect on this machine)."""
+    flags = {"out": out, "deployment.jurisdiction": jurisdiction}
+    _load(config, flags)
+    from fer_core import terminal
+    from flows import server
+
+    given = [str(Path(path).expanduser().absolute()) for path in paths]
+    terminal.line(f"Reading {', '.join(given)} at '{cron}' ({timezone or 'UTC'}). Ctrl-C ends it.")
+    server.serve(
+        given,
+        str(config.absolute()) if config else None,
+        _plain(flags),
+        cron=cron,
+        timezone=timezone or "UTC",
+    )
+    return 0
+
+
+@app.command
+def report(
+    recording_id: Annotated[str | None, Parameter(help="Its id in the tables.")] = None,
+    /,
+    *,
+    every: Annotated[bool, Parameter(name="--all", help="Every recording.", negative=())] = False,
+    out: Out = None,
+    config: Config = None,
+) -> int:
+    """Draw pages again from the tables, without any video."""
+    loaded = _load(config, {"out": out})
+    if (recording_id is None) == (not every):
+        raise ConfigError(
+            "Say which report to draw.", hint="Give one recording's id, or --all for every one."
+        )
+    from fer_core import pages, terminal
+    from fer_core.store import Store
+
+    store = Store(loaded.settings.out)
+    with store.writing():
+        rows = store.all("recordings")
+        done = rows[rows["status"] != "failed"]["recording_id"]
+        for wanted in done if every else [str(recording_id)]:
+            terminal.line(f"Report: {pages.write_lecture(store, wanted, loaded.settings.report)}")
+        terminal.line(f"Index:  {pages.write_index(store)}")
+    return 0
+
+
+@app.command
+def query(
+    sql: Annotated[str, Parameter(help="The question, in SQL.")],
+    /,
+    *,
+    csv: Annotated[bool, Parameter(help="Answer as CSV.", negative=())] = False,
+    json: Annotated[bool, Parameter(help="Answer as JSON, an array of rows.", negative=())] = False,
+    out: Out = None,
+    config: Config = None,
+) -> int:
+    """Ask the tables: views seconds, moments, recordings, runs (faces, tracks)."""
+    loaded = _load(config, {"out": out})
+    from fer_core import terminal
+    from fer_core.query import ask
+    from fer_core.store import Store
+
+    frame = ask(Store(loaded.settings.out), sql).df()
+    if csv:
+        frame.to_csv(sys.stdout, index=False)
+    elif json:
+        sys.stdout.write((frame.to_json(orient="records", date_format="iso") or "[]") + "\n")
+    else:
+        terminal.table(frame)
+    return 0
+
+
+@app.command
+def doctor(*, out: Out = None, config: Config = None) -> int:
+    """Check that everything needed is there, and say how to mend what is not."""
+    loaded = _load(config, {"out": out})
+    from fer_core import terminal
+    from fer_core.doctor import examine
+
+    good = True
+    for finding in examine(loaded.settings):
+        mark = "ok     " if finding.good else "PROBLEM"
+        style = "" if finding.good else "red"
+        terminal.line(f"{mark} {finding.name}: {finding.seen}", style=style)
+        if finding.hint:
+            terminal.line(f"        {finding.hint}")
+        good = good and finding.good
+    return 0 if good else 3
+
+
+@app.command
+def bench(
+    recording: Annotated[
+        Path | None, Parameter(help="Recording. Default: the first one below examples/.")
+    ] = None,
+    /,
+    *,
+    json: Annotated[bool, Parameter(help="Print JSON.", negative=())] = False,
+    config: Config = None,
+    jurisdiction: Jurisdiction = None,
+) -> int:
+    """Measure one recording: decoding alone, then every stage of the whole job."""
+    loaded = _load(config, {"deployment.jurisdiction": jurisdiction})
+    from fer_core import terminal
+    from fer_core.bench import measure
+
+    path = recording or next(iter(sorted(Path("examples").rglob("*.mp4"))), None)
+    if path is None:
+        raise InputError("There is no recording to measure.", hint="Name one.")
+    figures = measure(path, loaded.settings).as_dict()
+    if json:
+        import json as json_module
+
+        sys.stdout.write(json_module.dumps(figures) + "\n")
+    else:
+        for name, value in figures.items():
+            shown = f"{value:.2f}" if isinstance(value, float) else str(value)
+            terminal.line(f"{name.replace('_', ' '):<24} {shown}")
+    return 0
+
+
+@config_app.command
+def init(
+    *,
+    path: Annotated[Path, Parameter(help="Where to write it.")] = Path("lecturepulse.toml"),
+    stdout: Annotated[bool, Parameter(help="Print it instead.", negative=())] = False,
+) -> int:
+    """Write a configuration file that lists every setting with its default."""
+    from fer_core import config, terminal
+
+    if stdout:
+        sys.stdout.write(config.as_toml())
+        return 0
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(config.as_toml())
+    except FileExistsError as error:
+        raise ConfigError(
+            f"{path} exists already.", hint="Remove it first, or give another --path."
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}.", hint="Give another --path."
+        ) from error
+    terminal.line(f"Written: {path.absolute()}")
+    return 0
+
+
+@config_app.command
+def show(*, config: Config = None) -> int:
+    """Print every setting in force, and where its value came from."""
+    loaded = _load(config, {})
+    from fer_core import terminal
+    from fer_core.settings import value_of
+
+    for name, origin in loaded.origins.items():
+        terminal.line(f"{name} = {value_of(loaded.settings, name)}  ({origin})")
+    return 0
+
+
+def _load(config: Path | None, flags: dict[str, Any]) -> Loaded:
+    from fer_core import config as configuration
+
+    return configuration.load(config, flags)
+
+
+def _plain(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags given, as values that survive JSON and another working folder."""
+    return {
+        name: str(value.absolute()) if isinstance(value, Path) else value
+        for name, value in flags.items()
+        if value is not None
+    }
+
+
+def main() -> None:
+    """Run the command line and exit with its code: 0, 1, 2 or 3 as in ``errors``."""
+    try:
+        code = app(exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        sys.stderr.write(f"Error: {error}\nHint: lecturepulse --help\n")
+        code = 2
+    except LecturePulseError as error:
+        from fer_core import terminal
+
+        terminal.complain(error)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. Finished segments are kept; run again to go on.\n")
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

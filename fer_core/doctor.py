@@ -1,0 +1,107 @@
+"""Checks that the machine has what the nightly job needs, and says how to mend what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_core import assets, video
+from fer_core.errors import LecturePulseError, StoreError
+from fer_core.settings import Settings
+from fer_core.store import Store
+
+_LEAST_FREE_GB = 2.0
+_PACKAGES = ("tensorflow", "opencv-python-headless", "prefect", "pyarrow", "duckdb", "jinja2")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: its name, whether it is in order, what was seen, how to mend it."""
+
+    name: str
+    good: bool
+    seen: str
+    hint: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything the nightly job needs, one after the other."""
+    checks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("ffmpeg", lambda: _ffmpeg(settings)),
+        ("face detector", lambda: f"YuNet 2023mar, sha256 {assets.file_sha256(assets.yunet())[:12]}…"),
+        ("expression model", lambda: _model(settings)),
+        ("templates", lambda: f"{sum(1 for _ in assets.templates().iterdir())} files"),
+        ("packages", _packages),
+        ("prefect", _prefect),
+        ("disk", lambda: _disk(settings.out)),
+        ("tables", lambda: _tables(settings)),
+        ("jurisdiction", lambda: _jurisdiction(settings)),
+    )
+    for name, check in checks:
+        try:
+            yield Finding(name, good=True, seen=check())
+        except LecturePulseError as error:
+            yield Finding(name, good=False, seen=error.message, hint=error.hint)
+
+
+def _ffmpeg(settings: Settings) -> str:
+    found = video.find_ffmpeg(settings.video.ffmpeg)
+    return f"{found.version} ({found.path})"
+
+
+def _model(settings: Settings) -> str:
+    model = assets.model(settings.classification.model)
+    return f"{model.name}, sha256 {model.sha256[:12]}…"
+
+
+def _packages() -> str:
+    seen: list[str] = []
+    for name in _PACKAGES:
+        try:
+            seen.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError as error:
+            raise LecturePulseError(
+                f"The package {name} is not installed.", hint="Install lecturepulse again."
+            ) from error
+    return ", ".join(seen)
+
+
+def _prefect() -> str:
+    if url := os.environ.get("PREFECT_API_URL"):
+        return f"server {url}"
+    home = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))
+    above = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(above, os.W_OK):
+        raise LecturePulseError(
+            f"Prefect cannot keep its records in {home}.",
+            hint="Set PREFECT_HOME to a folder this user may write to.",
+        )
+    return f"embedded server, records in {home} (SQLite {sqlite3.sqlite_version})"
+
+
+def _disk(out: Path) -> str:
+    above = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    free_gb = shutil.disk_usage(above).free / 1e9
+    if not os.access(above, os.W_OK):
+        raise StoreError(f"{above} cannot be written.", hint="Choose another folder with --out.")
+    if free_gb < _LEAST_FREE_GB:
+        raise StoreError(
+            f"Only {free_gb:.1f} GB are free for {out}.", hint=f"Free {_LEAST_FREE_GB:.0f} GB."
+        )
+    return f"{free_gb:.0f} GB free for {out.absolute()}"
+
+
+def _tables(settings: Settings) -> str:
+    frame = Store(settings.out).all("recordings")
+    counts = frame["status"].value_counts()
+    return ", ".join(f"{n} {status}" for status, n in counts.items()) or "none yet"
+
+
+def _jurisdiction(settings: Settings) -> str:
+    place = settings.deployment.jurisdiction
+    return place or "not set: only recordings marked synthetic will be taken"

@@ -1,0 +1,262 @@
+"""From faces to seconds: who could be read, mean expressions, the engagement index, its interval.
+
+Pure functions on arrays. What may be withheld is decided here by the minimum group; where
+faces come from and where rows go is other rooms' work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_core.records import EMOTIONS, Observations
+from fer_core.settings import Classification, Engagement, Settings
+from fer_core.track import Tracks
+
+# An average adult face, millimetres, the person's right eye first: x to the person's left,
+# y down, z away from the camera. Interpupillary distance 63, eye line to mouth 68, mouth width
+# 50, nose tip 42 below the eyes and 28 in front of them.
+_FACE_MM = np.array(
+    [[-31.5, 0, 0], [31.5, 0, 0], [0, 42, -28], [-25, 68, -4], [25, 68, -4]], np.float64
+)
+_POSE = np.linalg.pinv(_FACE_MM - _FACE_MM.mean(axis=0))
+_YAW_LIMIT_DEG = 45.0
+_PITCH_LIMIT_DEG = 30.0
+_BLOCK = 4096
+
+
+def head_pose(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Estimate how far each head is turned, from its five points.
+
+    Fits the average face under scaled orthography (DeMenthon & Davis 1995, the POS step): least
+    squares for the first two rows of the rotation, the third is their cross product.
+
+    Args:
+        landmarks: ``(n, 5, 2)`` pixels, in the order of ``records.LANDMARKS``.
+
+    Returns:
+        ``(n, 2)`` yaw and pitch in degrees; 0, 0 faces the camera, positive yaw turns the face
+        to the right of the picture, positive pitch down.
+    """
+    centred = landmarks.astype(np.float64) - landmarks.mean(axis=1, keepdims=True)
+    rows = np.einsum("kp,npi->nik", _POSE, centred)
+    norms = np.linalg.norm(rows, axis=2, keepdims=True)
+    right, down = np.moveaxis(rows / np.maximum(norms, 1e-9), 1, 0)
+    into = np.cross(right, down)
+    into /= np.maximum(np.linalg.norm(into, axis=1, keepdims=True), 1e-9)
+    # The face looks along -z of its own frame. ``right``, ``down`` and ``into`` are the camera's
+    # axes seen from the face, so its gaze in camera terms is minus their third components.
+    gaze_x, gaze_y, gaze_z = -right[:, 2], -down[:, 2], -into[:, 2]
+    yaw = np.degrees(np.arctan2(gaze_x, -gaze_z))
+    pitch = np.degrees(np.arctan2(gaze_y, np.hypot(gaze_x, gaze_z)))
+    return np.stack([yaw, pitch], axis=1)
+
+
+def facing(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how directly each face is turned to the camera, ``(n,)``, 0 (away) to 1 (frontal).
+
+    ``clip(1 - |yaw| / 45°, 0, 1) · clip(1 - |pitch| / 30°, 0, 1)``.
+    """
+    yaw, pitch = head_pose(landmarks).T if len(landmarks) else np.zeros((2, 0))
+    share = np.clip(1 - np.abs(yaw) / _YAW_LIMIT_DEG, 0, 1)
+    share *= np.clip(1 - np.abs(pitch) / _PITCH_LIMIT_DEG, 0, 1)
+    return share.astype(np.float32)
+
+
+def expression_index(probs: NDArray[np.float32], weights: dict[str, float]) -> NDArray[np.float32]:
+    """Return the index of each face, ``(n,)`` in [0, 1]: ``Σ p·w / max w``.
+
+    The concentration index of Sharma et al. (arXiv:1909.12913): a documented proxy, not a
+    measurement of anything felt.
+    """
+    weight = np.array([weights[name] for name in EMOTIONS])
+    return (probs @ (weight / weight.max())).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What each track showed in each second; every array is ``(tracks, seconds, …)``.
+
+    Attributes:
+        visible: whether the person was seen.
+        scored: whether the expression could be read.
+        probs: ``(tracks, seconds, 7)`` mean probabilities; NaN where not scored.
+        facing: mean facing; NaN where no face was large enough to tell.
+        index: engagement index; NaN where not scored.
+        face_scored: ``(n,)`` which of the faces counted.
+        face_facing: ``(n,)`` facing of every face.
+    """
+
+    visible: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+    probs: NDArray[np.float32]
+    facing: NDArray[np.float32]
+    index: NDArray[np.float32]
+    face_scored: NDArray[np.bool_]
+    face_facing: NDArray[np.float32]
+
+
+def readable(
+    height_px: NDArray[np.float32],
+    face_facing: NDArray[np.float32],
+    probs: NDArray[np.float32],
+    settings: Classification,
+) -> NDArray[np.bool_]:
+    """Tell which faces count: large enough, not turned away, and with a clear expression."""
+    large = height_px >= settings.min_face_px
+    sure = np.nan_to_num(probs, nan=-1.0).max(axis=1, initial=-1.0) >= settings.min_confidence
+    return large & (face_facing >= settings.min_facing) & sure
+
+
+def by_person(
+    observations: Observations, tracks: Tracks, seconds: int, settings: Settings
+) -> People:
+    """Average the faces of each track within each second.
+
+    A person counts once a second however often it was sampled, so that the rate changes the
+    noise of a row but not its meaning.
+
+    Args:
+        observations: all faces of the recording.
+        tracks: the track of each face.
+        seconds: length of the recording in whole seconds.
+        settings: what counts, weights, variant.
+    """
+    faces = observations.faces
+    face_facing = facing(faces.landmarks)
+    scored = readable(faces.box[:, 3], face_facing, faces.probs, settings.classification)
+    index = expression_index(faces.probs, settings.engagement.weights)
+    if settings.engagement.variant == "expression_x_facing":
+        index = index * face_facing
+    cell = tracks.track.astype(np.int64) * seconds + faces.sample // observations.rate_hz
+
+    def mean(values: NDArray[np.float32], use: NDArray[np.bool_]) -> NDArray[np.float32]:
+        cells = tracks.count * seconds
+        total = np.bincount(cell[use], values[use], minlength=cells)
+        number = np.bincount(cell[use], minlength=cells)
+        share = np.divide(total, number, out=np.full(cells, np.nan), where=number > 0)
+        return share.reshape(tracks.count, seconds).astype(np.float32)
+
+    def seen(use: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        number = np.bincount(cell[use], minlength=tracks.count * seconds)
+        return (number > 0).reshape(tracks.count, seconds)
+
+    large = faces.box[:, 3] >= settings.classification.min_face_px
+    return People(
+        visible=seen(np.ones(len(faces), np.bool_)),
+        scored=seen(scored),
+        probs=np.stack([mean(faces.probs[:, k], scored) for k in range(len(EMOTIONS))], axis=2),
+        facing=mean(face_facing, large),
+        index=mean(index, scored),
+        face_scored=scored,
+        face_facing=face_facing,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """The values of the seconds table, each ``(seconds,)``; NaN stands for NULL.
+
+    ``probs`` is ``(seconds, 7)``. ``frames`` counts the samples of each second.
+    """
+
+    frames: NDArray[np.int64]
+    faces: NDArray[np.int64]
+    faces_scored: NDArray[np.int64]
+    probs: NDArray[np.float32]
+    uncertain: NDArray[np.float32]
+    facing: NDArray[np.float32]
+    engagement: NDArray[np.float32]
+    engagement_low: NDArray[np.float32]
+    engagement_high: NDArray[np.float32]
+    suppressed: NDArray[np.bool_]
+
+
+def aggregate(observations: Observations, people: People, settings: Settings) -> Seconds:
+    """Average people into seconds and withhold what the minimum group and coverage demand.
+
+    No usable face gives NULL, never 0. Where fewer people than ``privacy.min_group`` were visible
+    or scored, values are withheld and ``suppressed`` is true: the mean of one is that one.
+    """
+    least = settings.privacy.min_group
+    seconds = people.visible.shape[1]
+    faces = people.visible.sum(axis=0)
+    scored = people.scored.sum(axis=0)
+    some = scored > 0
+    suppressed = ((faces > 0) & (faces < least)) | (some & (scored < least))
+    given = some & ~suppressed
+    covered = given & (scored >= settings.engagement.min_coverage * faces)
+
+    probs = np.full((seconds, len(EMOTIONS)), np.nan)
+    total = np.nansum(people.probs, axis=0, dtype=np.float64)[given]
+    probs[given] = total / total.sum(axis=1, keepdims=True)
+
+    told = np.isfinite(people.facing)
+    facing_known = told.sum(axis=0)
+    enough = (facing_known >= least) & (faces >= least)
+    facing_mean = _ratio(np.nansum(people.facing, axis=0), facing_known, enough)
+    uncertain = _ratio(faces - scored, faces, (faces > 0) & ~suppressed)
+
+    engagement = _ratio(np.nansum(people.index, axis=0), scored, covered)
+    low, high = interval(people.index, covered, settings.engagement)
+    return Seconds(
+        frames=np.bincount(observations.samples // observations.rate_hz, minlength=seconds),
+        faces=faces,
+        faces_scored=scored,
+        probs=probs.astype(np.float32),
+        uncertain=uncertain,
+        facing=facing_mean,
+        engagement=engagement,
+        engagement_low=np.minimum(low, engagement),
+        engagement_high=np.maximum(high, engagement),
+        suppressed=suppressed,
+    )
+
+
+def interval(
+    index: NDArray[np.float32], wanted: NDArray[np.bool_], settings: Engagement
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the 2.5 % and 97.5 % ends of each second's mean, resampling people.
+
+    Cluster bootstrap: whole tracks are drawn with replacement, the same draw for every second,
+    because people, not frames, are the sample.
+
+    Args:
+        index: ``(tracks, seconds)``, NaN where not scored.
+        wanted: ``(seconds,)`` which seconds need an interval.
+        settings: number of replicates and seed.
+
+    Returns:
+        Two ``(seconds,)`` arrays, NaN where not wanted.
+    """
+    tracks, seconds = index.shape
+    ends = np.full((2, seconds), np.nan, np.float32)
+    columns = np.flatnonzero(wanted)
+    if not len(columns):
+        return ends[0], ends[1]
+    draw = np.random.default_rng(settings.seed)
+    counts = draw.multinomial(tracks, np.full(tracks, 1 / tracks), settings.replicates)
+    counts = counts.astype(np.float32)
+    for start in range(0, len(columns), _BLOCK):
+        block = columns[start : start + _BLOCK]
+        values = index[:, block]
+        known = np.isfinite(values)
+        total = counts @ np.where(known, values, np.float32(0))
+        number = counts @ known.astype(np.float32)
+        # A draw in which nobody of this second takes part says nothing: it sorts to the end.
+        means = np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+        means.sort(axis=0)
+        valid = (number > 0).sum(axis=0)
+        for end, share in zip(ends, (0.025, 0.975), strict=True):
+            at = np.clip(np.round(share * (valid - 1)).astype(np.int64), 0, None)
+            end[block] = np.round(means[at, np.arange(len(block))], 6)
+    return ends[0], ends[1]
+
+
+def _ratio(
+    top: NDArray[np.generic], bottom: NDArray[np.generic], use: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    result = np.full(len(use), np.nan)
+    return np.divide(top, bottom, out=result, where=use).astype(np.float32)

@@ -1,0 +1,250 @@
+"""Finds the recordings of an inbox, and what each belongs to: course, start, title.
+
+Looks at names, sidecars and file times only; opening the video is ``video``'s work.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import stat
+import time
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from fer_core.errors import InputError
+from fer_core.settings import Discovery
+
+_ZOOM_NAME: Final = re.compile(r"^GMT(\d{8})-(\d{6})_Recording", re.IGNORECASE)
+_ZOOM_FOLDER: Final = re.compile(r"^\d{4}-\d{2}-\d{2} \d{2}\.\d{2}\.\d{2} (.+)$")
+_LAYOUT_WORDS: Final = {
+    "gallery": "gallery",
+    "gvo": "gallery",
+    "speaker": "speaker",
+    "avo": "speaker",
+    "camera": "camera",
+    "classroom": "camera",
+}
+
+
+class Sidecar(BaseModel):
+    """What ``<name>.toml`` beside a recording may say about it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    course: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    title: Annotated[str, Field(max_length=500)] | None = None
+    started_at: AwareDatetime | None = None
+    layout: Annotated[str, Field(pattern="^(gallery|speaker|camera)$")] | None = None
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A recording found, before it is opened.
+
+    Attributes:
+        path: absolute path.
+        course: what it belongs to.
+        sidecar: what the file beside it says.
+        started_at: start by sidecar or file name, UTC; None if neither tells.
+        layout: gallery, speaker or camera by sidecar or file name; else unknown.
+    """
+
+    path: Path
+    course: str
+    sidecar: Sidecar
+    started_at: datetime | None
+    layout: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The outcome of looking into an inbox.
+
+    Attributes:
+        sources: recordings to work on, in the order of their paths.
+        waiting: files still being copied in, left for the next run.
+        failed: files or paths that cannot be taken, with the reason.
+    """
+
+    sources: tuple[Source, ...]
+    waiting: tuple[Path, ...]
+    failed: tuple[tuple[Path, InputError], ...]
+
+
+def discover(
+    paths: Iterable[str | Path],
+    settings: Discovery,
+    *,
+    now: Callable[[], float] = time.time,
+) -> Found:
+    """Find the recordings behind files, folders and globs.
+
+    Folders are searched to any depth for the known extensions; a file named by itself is taken
+    whatever its ending. A course is, in this order: the setting, the sidecar, the folder the
+    recording lies in.
+
+    Args:
+        paths: files, folders or glob patterns.
+        settings: extensions, settling time, course.
+        now: the clock, in seconds since the epoch.
+    """
+    sources: list[Source] = []
+    waiting: list[Path] = []
+    failed: list[tuple[Path, InputError]] = []
+    seen: set[Path] = set()
+    for inbox in _expanded(paths):
+        try:
+            candidates = _candidates(inbox, settings)
+        except InputError as error:
+            failed.append((inbox, error))
+            continue
+        for path in candidates:
+            real = path.resolve()
+            if real in seen:
+                continue
+            seen.add(real)
+            try:
+                if not _settled(real, inbox, settings, now()):
+                    waiting.append(path)
+                    continue
+                sources.append(_source(real, settings))
+            except InputError as error:
+                failed.append((path, error))
+    sources.sort(key=lambda source: source.path)
+    return Found(tuple(sources), tuple(waiting), tuple(failed))
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a recording as hex digits.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """Say that the system would not open a file, and why."""
+    return InputError(
+        f"{path.name!r} cannot be read: {error.strerror or error}.",
+        hint="Check that the file exists and that this user may read it.",
+    )
+
+
+def _expanded(paths: Iterable[str | Path]) -> list[Path]:
+    found: list[Path] = []
+    for given in paths:
+        path = Path(given).expanduser()
+        if not path.exists() and glob.has_magic(str(path)):
+            matches = sorted(glob.glob(str(path), recursive=True))
+            found += [Path(match).absolute() for match in matches] or [path.absolute()]
+        else:
+            found.append(path.absolute())
+    return found
+
+
+def _candidates(inbox: Path, settings: Discovery) -> list[Path]:
+    try:
+        mode = inbox.stat().st_mode
+    except OSError as error:
+        if glob.has_magic(inbox.name):
+            raise InputError(
+                f"Nothing matches {inbox.name!r}.", hint="Check the pattern."
+            ) from error
+        raise unreadable(inbox, error) from error
+    if not stat.S_ISDIR(mode):
+        return [inbox]
+    endings = {f".{ending.lower().lstrip('.')}" for ending in settings.extensions}
+    found: list[Path] = []
+    # os.walk does not follow links to folders, so a link that points upwards cannot loop.
+    for folder, folders, names in os.walk(inbox):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(folder, name)
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in endings
+        ]
+    return sorted(found)
+
+
+def _settled(real: Path, inbox: Path, settings: Discovery, now: float) -> bool:
+    try:
+        status = real.stat()
+    except OSError as error:
+        raise unreadable(real, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"{real.name!r} is not a regular file.", hint="Give a video file or a folder of them."
+        )
+    if inbox.is_file():  # named by hand: the person knows that it is complete
+        return True
+    if not real.is_relative_to(inbox.resolve()):
+        raise InputError(
+            f"{real.name!r} is a link that leads out of the inbox.",
+            hint="Copy the recording into the inbox, or name the file itself.",
+        )
+    return abs(now - status.st_mtime) >= settings.settle_s
+
+
+def _source(path: Path, settings: Discovery) -> Source:
+    sidecar = _read_sidecar(path.with_suffix(".toml"))
+    course, started_at = path.parent.name or "recordings", None
+    if match := _ZOOM_FOLDER.match(path.parent.name):
+        # The folder bears local time without saying whose: good for the course, not the clock.
+        course = match[1]
+    if match := _ZOOM_NAME.match(path.name):
+        try:
+            started_at = datetime.strptime(match[1] + match[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            started_at = None
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    named = next((_LAYOUT_WORDS[word] for word in words if word in _LAYOUT_WORDS), "unknown")
+    return Source(
+        path=path,
+        course=_printable(settings.course or sidecar.course or course),
+        sidecar=sidecar,
+        started_at=sidecar.started_at.astimezone(UTC) if sidecar.started_at else started_at,
+        layout=sidecar.layout or named,
+    )
+
+
+def _read_sidecar(path: Path) -> Sidecar:
+    try:
+        return Sidecar.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Sidecar()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"The sidecar {path.name!r} is not valid TOML: {error}.",
+            hint='It may hold course, title, started_at, layout and synthetic: course = "…".',
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"The sidecar {path.name!r} is wrong at '{name}': {first['msg']}.",
+            hint="It may hold course, title, started_at (with time zone), layout and synthetic.",
+        ) from error
+
+
+def _printable(text: str) -> str:
+    """Return a name fit for tables, pages and logs: one line, no control characters."""
+    # Names from a file system may hold bytes that are no text (lone surrogates).
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:200] or "recordings"

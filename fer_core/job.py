@@ -1,0 +1,217 @@
+"""What is to be done with one recording: identity, permission, plan; or that nothing is new.
+
+Opens the container and hashes the file; decodes nothing and writes nothing but an empty folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer_core import __version__, assets, inbox, policy, rows, video
+from fer_core.assets import ModelAsset
+from fer_core.errors import LecturePulseError
+from fer_core.inbox import Source
+from fer_core.policy import Permission
+from fer_core.records import Segment, VideoInfo
+from fer_core.schema import SCHEMA_VERSION
+from fer_core.settings import Settings
+from fer_core.store import UNKNOWN_MONTH, Place, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything needed to work on one recording's segments, anywhere.
+
+    Attributes:
+        source: the recording as found.
+        recording_id: first 16 hex digits of its sha256.
+        sha256: of the file.
+        mtime_ns: modification time of the file when it was hashed.
+        info: what its container says.
+        segments: the pieces to work on.
+        permission: what may be computed.
+        model: the expression model; None in presence mode.
+        ffmpeg: the decoder.
+        work: folder of the work files.
+        settings: all settings.
+        place: where its rows go.
+    """
+
+    source: Source
+    recording_id: str
+    sha256: str
+    mtime_ns: int
+    info: VideoInfo
+    segments: tuple[Segment, ...]
+    permission: Permission
+    model: ModelAsset | None
+    ffmpeg: video.Ffmpeg
+    work: Path
+    settings: Settings
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class NothingNew:
+    """A recording that need not be done.
+
+    Attributes:
+        recording_id: the rows that already tell everything about it.
+        message: why, one sentence.
+    """
+
+    recording_id: str
+    message: str
+
+
+def prepare(source: Source, settings: Settings, store: Store, *, force: bool) -> Job | NothingNew:
+    """Open a recording and plan the work on it; ``NothingNew`` if it is done.
+
+    Args:
+        source: the recording as found.
+        settings: all settings.
+        store: where earlier results lie.
+        force: plan it even if nothing has changed.
+
+    Raises:
+        InputError: it cannot be read, or is no video.
+        PolicyError, AssetMissing, AssetCorrupt, EnvironmentProblem: no recording could be done.
+    """
+    permission = policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
+    reads = permission.mode == "emotion"
+    model = assets.model(settings.classification.model) if reads else None
+    try:
+        mtime_ns = source.path.stat().st_mtime_ns
+    except OSError as error:
+        raise inbox.unreadable(source.path, error) from error
+    sha256 = inbox.file_sha256(source.path)
+    recording_id = sha256[:16]
+    if not force and (known := _known(source, sha256, settings, permission, model, store)):
+        return known
+
+    ffmpeg = video.find_ffmpeg(settings.video.ffmpeg)
+    info = video.probe(source.path, ffmpeg, settings.video)
+    started_at = source.started_at or info.created
+    month = f"{started_at:%Y-%m}" if started_at else UNKNOWN_MONTH
+    key = f"{sha256} {settings.result_hash()} {model.sha256 if model else ''} {SCHEMA_VERSION}"
+    return Job(
+        source=replace(source, started_at=started_at),
+        recording_id=recording_id,
+        sha256=sha256,
+        mtime_ns=mtime_ns,
+        info=info,
+        segments=tuple(video.plan_segments(info, settings.sampling.segment_s)),
+        permission=permission,
+        model=model,
+        ffmpeg=ffmpeg,
+        work=store.work_folder(recording_id, hashlib.sha256(key.encode()).hexdigest()[:16]),
+        settings=settings,
+        place=Place(source.course, month, recording_id),
+    )
+
+
+def _known(
+    source: Source,
+    sha256: str,
+    settings: Settings,
+    permission: Permission,
+    model: ModelAsset | None,
+    store: Store,
+) -> NothingNew | None:
+    row = store.recording(sha256[:16])
+    if row is None or row["status"] == "failed":
+        return None
+    earlier = Path(row["source_path"])
+    if earlier != source.path and earlier.exists():
+        return NothingNew(sha256[:16], f"Same content as {earlier.name!r}, which is done.")
+    wanted: dict[str, Any] = {
+        "source_sha256": sha256,
+        "settings_hash": settings.result_hash(),
+        "model_sha256": model.sha256 if model else None,
+        "detector_sha256": assets.YUNET_SHA256,
+        "schema_version": SCHEMA_VERSION,
+        "mode": permission.mode,
+        "course": source.course,
+        "synthetic": source.sidecar.synthetic,
+    }
+    if source.sidecar.title is not None:
+        wanted["title"] = source.sidecar.title
+    if source.started_at is not None:
+        wanted["started_at"] = pd.Timestamp(source.started_at)
+    if any(row[name] != value for name, value in wanted.items()):
+        return None
+    return NothingNew(sha256[:16], "Nothing has changed since it was done.")
+
+
+def described(job: Job) -> dict[str, Any]:
+    """Return the columns of ``recordings`` that are known before the first frame."""
+    deployment = job.settings.deployment
+    exemption = f"{deployment.exemption}: {deployment.exemption_reason}"
+    rate = job.info.frame_rate_from_header
+    return {
+        "recording_id": job.recording_id,
+        "source_name": job.source.path.name,
+        "source_path": str(job.source.path),
+        "source_sha256": job.sha256,
+        "source_bytes": job.info.size_bytes,
+        "title": job.source.sidecar.title or job.info.title,
+        "started_at": job.source.started_at,
+        "synthetic": job.source.sidecar.synthetic,
+        "mode": job.permission.mode,
+        "jurisdiction": deployment.jurisdiction,
+        "exemption": exemption if deployment.exemption else None,
+        "consent": deployment.consent,
+        "container": job.info.container,
+        "codec": job.info.codec,
+        "width": job.info.width,
+        "height": job.info.height,
+        "frame_rate_from_header": float(rate) if rate else None,
+        "duration_s_from_header": job.info.duration_s_from_header,
+        "layout": job.source.layout,
+        "model": job.model.name if job.model else None,
+        "model_sha256": job.model.sha256 if job.model else None,
+        "detector_sha256": assets.YUNET_SHA256,
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        "ffmpeg_version": job.ffmpeg.version,
+    }
+
+
+def described_failure(
+    path: Path, course: str, error: LecturePulseError, settings: Settings
+) -> tuple[Place, dict[str, Any]]:
+    """Return place and row of a recording of which nothing could be made.
+
+    Its id is made from its path: what cannot be read has no content to be known by.
+    """
+    recording_id = hashlib.sha256(str(path).encode("utf-8", "replace")).hexdigest()[:16]
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    counts = (
+        "decode_failures layout_changes seconds seconds_scored seconds_suppressed "
+        "seconds_without_frames people_max faces faces_scored tracks"
+    )
+    row = {
+        "recording_id": recording_id,
+        "status": "failed",
+        "source_name": path.name,
+        "source_path": str(path),
+        "source_bytes": size,
+        "synthetic": False,
+        "mode": "none",
+        "jurisdiction": settings.deployment.jurisdiction,
+        "layout": "unknown",
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        **dict.fromkeys(counts.split(), 0),
+        **rows.measures(settings),
+        **rows.fault(error),
+    }
+    return Place(course, UNKNOWN_MONTH, recording_id), row

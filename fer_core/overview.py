@@ -1,0 +1,172 @@
+"""What the index page says: last night, every lecture, and each course over time.
+
+Values only; the page is rendered by ``report``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from fer_core import charts
+from fer_core.sections import Facts, facts_of, safe_address, span
+from fer_core.wording import Wording, clean
+
+MOST_LECTURES: Final = 1000
+"""Lectures listed; older ones stay in the tables and keep their pages."""
+
+MOST_COURSES: Final = 24
+_LONGEST_NAME: Final = 90
+_LONGEST_REASON: Final = 240
+
+
+def index(
+    recordings: pd.DataFrame,
+    moments_by_id: Mapping[str, int],
+    last_night: Sequence[str],
+    words: Wording,
+) -> dict[str, Any]:
+    """Return the values of the index page; see ``report.index_page`` for the arguments."""
+    every = [facts_of(row) for row in recordings.to_dict("records")]
+    every.sort(key=_age, reverse=True)
+    lectures = [_lecture(facts, moments_by_id, words) for facts in every[:MOST_LECTURES]]
+    statuses = [str(facts.get("status")) for facts in every]
+    return {
+        "summary": words(
+            "index.summary",
+            n=words("index.lectures", n=len(every)),
+            courses=words("index.courses", n=len({facts.get("course") for facts in every})),
+        ),
+        "unwell": [
+            words(f"index.{status}_count", n=statuses.count(status))
+            for status in ("partial", "failed")
+            if status in statuses
+        ],
+        "night": _night(every, last_night, words),
+        "lectures": lectures,
+        "older": words("index.older", n=len(every) - len(lectures))
+        if len(every) > len(lectures)
+        else "",
+        "courses": _courses(every, words),
+    }
+
+
+def _age(facts: Facts) -> tuple[float, str, str]:
+    started = facts.get("started_at")
+    when = -math.inf if started is None else float(pd.Timestamp(started).timestamp())
+    return when, str(facts.get("course")), str(facts.get("recording_id"))
+
+
+def _name(facts: Facts, words: Wording) -> str:
+    name = facts.get("title") or facts.get("source_name") or words("page.untitled")
+    return clean(str(name), _LONGEST_NAME)
+
+
+def _night(
+    every: Sequence[Facts], last_night: Sequence[str], words: Wording
+) -> list[dict[str, Any]]:
+    by_id = {str(facts.get("recording_id")): facts for facts in every}
+    runs: list[dict[str, Any]] = []
+    for entry in last_night:
+        facts = by_id.get(entry)
+        if facts is None:
+            runs.append({"name": "", "status": "", "reason": clean(entry, _LONGEST_REASON)})
+            continue
+        status = str(facts.get("status"))
+        reason = " ".join(str(facts.get(f"error_{part}") or "") for part in ("message", "hint"))
+        runs.append(
+            {
+                "name": _name(facts, words),
+                "page": safe_address(facts.get("page")),
+                "course": facts.get("course") or "",
+                "status": status,
+                "status_name": words.table("status").get(status, status),
+                "reason": clean(reason.strip(), _LONGEST_REASON),
+            }
+        )
+    return runs
+
+
+def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> dict[str, Any]:
+    none = words("units.none")
+    status = str(facts.get("status"))
+    failed = status == "failed"
+    seconds = int(facts.get("seconds") or 0)
+    share = int(facts.get("seconds_scored") or 0) / seconds if seconds else None
+    people, mean = facts.get("people_median"), facts.get("engagement_mean")
+    length = facts.get("duration_s_from_content")
+    moments = moments_by_id.get(str(facts.get("recording_id")), 0)
+    shown = share is not None and not failed
+    return {
+        "name": _name(facts, words),
+        "page": safe_address(facts.get("page")),
+        "course": clean(str(facts.get("course") or ""), _LONGEST_NAME),
+        "date": words.date(facts.get("started_at")),
+        "duration": words.duration(length) if length and not failed else none,
+        "covered": words.percent(share) if share is not None and not failed else none,
+        "bar": charts.bar(share, "known") if share is not None and not failed else "",
+        "people": words.about(people) if people is not None and not failed else none,
+        "index": words.index(mean) if mean is not None and not failed else none,
+        "moments": words.whole(moments) if shown and mean is not None else none,
+        "status": status,
+        "status_name": words.table("status").get(status, status),
+        "presence": facts.get("mode") == "presence",
+        "synthetic": bool(facts.get("synthetic")),
+    }
+
+
+def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
+    """Return a small history of each course with more than one lecture that has an index."""
+    by_course: dict[str, list[Facts]] = {}
+    for facts in reversed(every):
+        if facts.get("status") != "failed":
+            by_course.setdefault(str(facts.get("course") or ""), []).append(facts)
+    drawn: list[dict[str, Any]] = []
+    for course, lectures in sorted(by_course.items()):
+        means = [facts["engagement_mean"] for facts in lectures]
+        known = [float(mean) for mean in means if mean is not None]
+        if len(known) < 2 or len(drawn) == MOST_COURSES:
+            continue
+        name = f"course-{len(drawn) + 1}"
+        breaks = sum(not joined for _, joined in _history(lectures)[1:])
+        finding = words(
+            "index.course_finding",
+            n=words("index.lectures", n=len(known)),
+            range=span(words, min(known), max(known), words.index),
+        )
+        drawn.append(
+            {
+                "name": clean(course, _LONGEST_NAME),
+                "finding": finding,
+                "breaks": words("index.course_breaks", n=breaks) if breaks else "",
+                "first": words.date(lectures[0].get("started_at")),
+                "last": words.date(lectures[-1].get("started_at")),
+                "svg": charts.history(
+                    name,
+                    _history(lectures),
+                    words,
+                    title=f"{clean(course, _LONGEST_NAME)}: {finding}",
+                    description=words("index.course_describe", mean=words.index(np.mean(known))),
+                ),
+            }
+        )
+    return drawn
+
+
+def _history(lectures: Sequence[Facts]) -> list[tuple[float | None, bool]]:
+    """Return each lecture's mean index, and whether it compares with the one drawn before."""
+    result: list[tuple[float | None, bool]] = []
+    before: tuple[Any, ...] | None = None
+    for facts in lectures:
+        mean = facts.get("engagement_mean")
+        kind = tuple(
+            facts.get(name) for name in ("model_sha256", "layout", "engagement_variant")
+        )
+        result.append((None if mean is None else float(mean), before in (None, kind)))
+        if mean is not None:
+            before = kind
+    return result

@@ -1,0 +1,75 @@
+"""Draws the pages of a dataset from its tables alone: no video, no model.
+
+Reads the store, asks ``report`` for the page, writes it back; computes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from fer_core import report
+from fer_core.errors import ConfigError
+from fer_core.settings import Report
+from fer_core.store import Place, Store
+
+INDEX = "index.html"
+
+
+def write_lecture(store: Store, recording_id: str, settings: Report) -> Path:
+    """Draw one lecture's page and return its path.
+
+    Raises:
+        ConfigError: no such recording.
+        StoreError: a table cannot be read or the page not written.
+    """
+    row = store.recording(recording_id)
+    if row is None:
+        raise ConfigError(
+            f"There is no recording '{recording_id}' in {store.root}.",
+            hint='List them: lecturepulse query "select recording_id, title from recordings"',
+        )
+    name = store.page(Place(row["course"], row["month"], recording_id))
+    html = report.lecture_page(
+        row,
+        store.read("seconds", recording_id),
+        store.read("moments", recording_id),
+        course=row["course"],
+        time_link=settings.time_link,
+        index_href=f"../{INDEX}",
+        video_href=_href(Path(row["source_path"]), (store.reports / name).parent),
+    )
+    return store.write_page(name, html)
+
+
+def write_index(store: Store, *, last_night: Sequence[str] = ()) -> Path:
+    """Draw the index of all lectures and return its path."""
+    frame = store.all("recordings").sort_values(
+        ["course", "started_at", "source_name"], na_position="first", ignore_index=True
+    )
+    names = [
+        store.page(Place(row.course, row.month, row.recording_id)) for row in frame.itertuples()
+    ]
+    frame["page"] = [quote(name) if (store.reports / name).exists() else None for name in names]
+    moments = store.all("moments")["recording_id"].value_counts().to_dict()
+    html = report.index_page(frame, moments_by_id=moments, last_night=last_night)
+    return store.write_page(INDEX, html)
+
+
+def path(store: Store, recording_id: str) -> Path | None:
+    """Return where a lecture's page lies, drawn or not; None for an unknown recording."""
+    row = store.recording(recording_id)
+    return row and store.reports / store.page(Place(row["course"], row["month"], recording_id))
+
+
+def remove(store: Store, recording_id: str) -> None:
+    """Remove a lecture's page; the index is drawn anew at the end of the run."""
+    if page := path(store, recording_id):
+        page.unlink(missing_ok=True)
+
+
+def _href(target: Path, folder: Path) -> str:
+    # Relative, so that the link survives when recordings and reports move together.
+    return quote(os.path.relpath(target, folder))

@@ -1,0 +1,349 @@
+"""The main job: one recording from file to tables and page, and a night of recordings.
+
+Composes the other rooms; prints nothing and knows no Prefect. Whoever conducts (the command
+line in threads, a flow in tasks) passes in how segments are worked through.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fer_core import (
+    checkpoint,
+    engagement,
+    inbox,
+    moments,
+    pages,
+    policy,
+    progress,
+    rows,
+    track,
+    video,
+)
+from fer_core import (
+    job as jobs,
+)
+from fer_core import (
+    segment as segments,
+)
+from fer_core.errors import InputError, LecturePulseError, TransientError
+from fer_core.inbox import Source
+from fer_core.job import Job, NothingNew
+from fer_core.records import Observations, Segment
+from fer_core.settings import Settings
+from fer_core.store import Store
+
+Status = Literal["done", "partial", "failed", "skipped"]
+_log = logging.getLogger("lecturepulse")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one recording ended.
+
+    Attributes:
+        path: the recording.
+        status: done, partial (good seconds kept), failed or skipped (nothing new).
+        recording_id: None if it never got one.
+        message: one sentence; empty when done.
+        hint: what to do about it.
+        page: the lecture page, if there is one.
+        video_s: seconds of video covered.
+        wall_s: time it took.
+        people: median number of people visible.
+    """
+
+    path: Path
+    status: Status
+    recording_id: str | None = None
+    message: str = ""
+    hint: str = ""
+    page: Path | None = None
+    video_s: float = 0.0
+    wall_s: float = 0.0
+    people: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """How a run over an inbox ended."""
+
+    outcomes: tuple[Outcome, ...]
+    waiting: tuple[Path, ...]
+    index: Path
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all is done or nothing was to do, 1 if a recording failed or is partial."""
+        return int(any(outcome.status in ("failed", "partial") for outcome in self.outcomes))
+
+
+SegmentResult = Path | InputError
+LookAll = Callable[[Job], Sequence[SegmentResult]]
+
+
+def night(
+    paths: Sequence[str | Path],
+    settings: Settings,
+    one: Callable[[Source], Outcome],
+) -> Night:
+    """Work through an inbox, one recording after the other; a bad one never stops the rest.
+
+    The caller holds ``Store.writing()``.
+
+    Args:
+        paths: files, folders or globs.
+        settings: all settings.
+        one: does one recording, such as ``recording`` or a Prefect sub-flow around it.
+
+    Raises:
+        PolicyError: a real recording without a jurisdiction; nothing has been done then.
+        ConfigError, EnvironmentProblem, StoreError: no recording could be done.
+    """
+    found = inbox.discover(paths, settings.discovery)
+    for source in found.sources:
+        policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
+    progress.tell("found", "", len(found.sources))
+    store = Store(settings.out)
+    outcomes = [_failed(store, settings, path, path.parent.name, e) for path, e in found.failed]
+    outcomes += [one(source) for source in found.sources]
+    worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
+    index = pages.write_index(store, last_night=worked_on)
+    return Night(tuple(outcomes), found.waiting, index)
+
+
+def recording(
+    source: Source,
+    settings: Settings,
+    *,
+    force: bool = False,
+    look_all: LookAll | None = None,
+    runner: str = "core",
+) -> Outcome:
+    """Do one recording from file to committed tables and page.
+
+    Args:
+        source: the recording.
+        settings: all settings.
+        force: do it again even if nothing has changed.
+        look_all: works through the segments; threads of this process by default.
+        runner: who conducts, for the ``runs`` table.
+
+    Returns:
+        How it ended; what is wrong with the recording itself is an outcome, not an exception.
+
+    Raises:
+        ConfigError, PolicyError, EnvironmentProblem, StoreError: would meet every recording.
+    """
+    began, began_at = time.perf_counter(), datetime.now(UTC)
+    store = Store(settings.out)
+    progress.tell("started", source.path.name)
+    try:
+        job = jobs.prepare(source, settings, store, force=force)
+        if isinstance(job, NothingNew):
+            outcome = Outcome(source.path, "skipped", job.recording_id, job.message)
+        else:
+            progress.tell("started", source.path.name, job.info.duration_s_from_header or 0)
+            results = (look_all or in_threads)(job)
+            outcome = finish(job, results, store, began=began, began_at=began_at, runner=runner)
+        outcome = _with_page(outcome, store, settings)
+    except (InputError, TransientError) as error:
+        outcome = _failed(store, settings, source.path, source.course, error)
+    except LecturePulseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the rest of the night
+        _log.exception("unexpected error in %s", source.path.name)
+        unexpected = LecturePulseError(
+            f"{source.path.name!r} met an unexpected error: {type(error).__name__}: {error}.",
+            hint="This is a fault of lecturepulse: please report it with the log.",
+        )
+        outcome = _failed(store, settings, source.path, source.course, unexpected)
+    progress.tell("finished", source.path.name)
+    return replace(outcome, wall_s=time.perf_counter() - began)
+
+
+def in_threads(job: Job) -> list[SegmentResult]:
+    """Work through a recording's segments in threads of this process."""
+
+    def one(segment: Segment) -> SegmentResult:
+        run = job.settings.run
+        for attempt in range(run.retries + 1):
+            try:
+                return segments.look(job, segment)
+            except InputError as error:
+                return error
+            except TransientError:
+                if attempt == run.retries:
+                    raise
+                time.sleep(run.retry_delay_s * 2**attempt)
+        raise AssertionError
+
+    with ThreadPoolExecutor(job.settings.run.workers) as pool:
+        return list(pool.map(one, job.segments))
+
+
+def finish(
+    job: Job,
+    results: Sequence[SegmentResult],
+    store: Store,
+    *,
+    began: float,
+    began_at: datetime,
+    runner: str,
+) -> Outcome:
+    """Turn the segments' observations into committed tables and a page.
+
+    Raises:
+        InputError: not one picture could be decoded.
+        TransientError: the file changed while it was being read.
+    """
+    stored = [checkpoint.load(result) for result in results if isinstance(result, Path)]
+    parts = [part for part in stored if part is not None and len(part[0].samples)]
+    faults = [result for result in results if isinstance(result, InputError)]
+    if not parts:
+        raise (
+            faults[0]
+            if faults
+            else InputError(
+                f"{job.source.path.name!r} holds no picture that can be decoded.",
+                hint="Try to play it; if it does not play, record or export it again.",
+            )
+        )
+    if any(part is None for part in stored) or not _unchanged(job):
+        raise TransientError(
+            f"{job.source.path.name!r} or its work files changed while it was being read.",
+            hint="Run again once the file is complete.",
+        )
+    observations = Observations.concat([part for part, _ in parts])
+    fault = faults[0] if faults else _cut_short(job, observations)
+
+    settings = job.settings
+    last = int(observations.samples[-1]) // observations.rate_hz
+    length = max(last + 1, math.ceil(observations.content_end_s - 1e-6))
+    tracks = track.link(observations, settings.tracking)
+    people = engagement.by_person(observations, tracks, length, settings)
+    values = engagement.aggregate(observations, people, settings)
+    found = moments.find(
+        people.index,
+        changes=[sample // observations.rate_hz for sample in tracks.layout_changes],
+        shown=np.isfinite(values.engagement),
+        settings=settings.engagement,
+        min_group=settings.privacy.min_group,
+    )
+    effort = sum((part for _, part in parts), checkpoint.Effort())
+    tables = {
+        "seconds": rows.seconds(job.recording_id, job.source.started_at, values),
+        "moments": rows.moments(job.recording_id, found),
+    }
+    if settings.privacy.per_person:
+        tables["faces"] = rows.faces(job.recording_id, observations, tracks, people)
+        tables["tracks"] = rows.tracks(job.recording_id, people)
+    tables["runs"] = rows.row(
+        "runs",
+        {
+            "recording_id": job.recording_id,
+            "run_started_at": began_at,
+            "source_mtime_ns": job.mtime_ns,
+            "wall_s": time.perf_counter() - began,
+            "decode_cpu_s": effort.decode_cpu_s,
+            "detect_s": effort.detect_s,
+            "classify_s": effort.classify_s,
+            "workers": settings.run.workers,
+            "runner": runner,
+            "host": platform.node(),
+        },
+    )
+    summary = rows.summary(values, observations, tracks, people, settings)
+    described = jobs.described(job) | rows.fault(fault) | summary
+    described["status"] = "partial" if fault else "done"
+    tables["recordings"] = rows.row("recordings", described)
+    provenance = {
+        "source_sha256": job.sha256,
+        "settings_hash": described["settings_hash"],
+        "model_sha256": described["model_sha256"] or "",
+        "schema_version": str(described["schema_version"]),
+    }
+    store.commit(job.place, tables, provenance)
+    _retire(store, job.source.path, keep=job.recording_id)
+    store.clear_work(job.recording_id)
+    return Outcome(
+        path=job.source.path,
+        status=described["status"],
+        recording_id=job.recording_id,
+        message=described["error_message"] or "",
+        hint=described["error_hint"] or "",
+        video_s=observations.content_end_s,
+        people=summary["people_median"],
+    )
+
+
+def _unchanged(job: Job) -> bool:
+    try:
+        status = job.source.path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (job.info.size_bytes, job.mtime_ns)
+
+
+def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
+    """Draw the lecture's page: always a new one after work, otherwise only if it is missing."""
+    recording_id = outcome.recording_id
+    if recording_id is None:
+        return outcome
+    page = pages.path(store, recording_id)
+    if outcome.status == "skipped" and page is not None and page.exists():
+        return replace(outcome, page=page)
+    try:
+        return replace(outcome, page=pages.write_lecture(store, recording_id, settings.report))
+    except LecturePulseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the tables are committed; only the picture is lost
+        _log.exception("cannot draw the page of %s", outcome.path.name)
+        return replace(
+            outcome,
+            status="partial",
+            message=f"The tables are complete, but the page failed: {error!r}.",
+            hint="This is a fault of lecturepulse: please report it with the log.",
+        )
+
+
+def _cut_short(job: Job, observations: Observations) -> InputError | None:
+    end_s, limits = observations.content_end_s, job.settings.video
+    if not video.is_cut_short(job.info, end_s, job.ffmpeg, limits):
+        return None
+    return InputError(
+        f"{job.source.path.name!r} declares {job.info.duration_s_from_header:.0f} s, but its "
+        f"pictures end after {end_s:.0f} s.",
+        hint="The file is cut off or its copy incomplete; the seconds before are kept.",
+    )
+
+
+def _failed(
+    store: Store, settings: Settings, path: Path, course: str, error: LecturePulseError
+) -> Outcome:
+    recording_id = None
+    if path.exists():
+        place, row = jobs.described_failure(path, course, error, settings)
+        store.commit(place, {"recordings": rows.row("recordings", row)}, {})
+        recording_id = place.recording_id
+    return Outcome(path, "failed", recording_id, error.message, error.hint)
+
+
+def _retire(store: Store, path: Path, *, keep: str) -> None:
+    """Remove what earlier content of the same file left behind: a failure, an unfinished copy."""
+    earlier = store.all("recordings")
+    same = earlier[(earlier["source_path"] == str(path)) & (earlier["recording_id"] != keep)]
+    for recording_id in same["recording_id"]:
+        pages.remove(store, recording_id)
+        store.forget(recording_id)

@@ -1,0 +1,257 @@
+"""Runs one child program under guard: its own process group, a limit on the time waited for it,
+its error stream always drained, and never left behind. What the program does is not known here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Final, Self, cast
+
+from fer_core.errors import EnvironmentProblem, TransientError
+
+_CHUNK_BYTES: Final = 1 << 16
+_LINE_BYTES: Final = 4096
+_TAIL_LINES: Final = 40
+_DRAIN_GRACE_S: Final = 5.0
+# ffmpeg writes files or colours its messages when these are set; a nightly job inherits anything.
+_UNWANTED_VARIABLES: Final = ("FFREPORT", "AV_LOG_FORCE")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended.
+
+    Attributes:
+        returncode: its exit status; negative for the signal that ended it.
+        cpu_s: processor time it used, user and system, seconds.
+        tail: the last lines of its error stream that nobody claimed.
+    """
+
+    returncode: int
+    cpu_s: float
+    tail: tuple[str, ...]
+
+
+class Child:
+    """A running child; a context manager that kills its whole process group on the way out.
+
+    Only the time spent waiting for the child counts against the limit, so that a slow reader
+    of its output is not mistaken for a slow child.
+
+    Args:
+        command: program and arguments; no shell is involved.
+        limit_s: gives the seconds the child may keep its reader waiting, all waits together; asked
+            again and again, so that it may grow with the progress made.
+        claim: called with every line of the error stream, from another thread; True keeps the
+            line out of the tail.
+
+    Raises:
+        EnvironmentProblem: the program cannot be started.
+        TransientError: the machine has no process or memory to spare just now.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        limit_s: Callable[[], float],
+        claim: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._claim = claim
+        self._limit_s = limit_s
+        self._waited_s = 0.0
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._ended: Ended | None = None
+        try:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                env={k: v for k, v in os.environ.items() if not k.startswith(_UNWANTED_VARIABLES)},
+            )
+        except OSError as error:
+            raise _not_started(command[0], error) from error
+        self._stdout = cast("IO[bytes]", self._popen.stdout)
+        self._poller = select.poll()
+        self._poller.register(self._stdout, select.POLLIN)
+        self._drainer = threading.Thread(target=self._drain, name="drain-stderr", daemon=True)
+        self._drainer.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its process group."""
+        return self._popen.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer from the child's output.
+
+        Returns:
+            Bytes read; fewer than asked for only at the end of the output.
+
+        Raises:
+            TimeoutError: the limit is used up.
+        """
+        filled = 0
+        while filled < len(buffer):
+            self._wait(lambda pause_s: bool(self._poller.poll(1000 * pause_s)))
+            count = cast("int", self._stdout.readinto(buffer[filled:]))  # type: ignore[attr-defined]
+            if not count:
+                break
+            filled += count
+        return filled
+
+    def finish(self) -> Ended:
+        """Wait for the child to end by itself, and reap it.
+
+        Raises:
+            TimeoutError: the limit is used up.
+        """
+        if self._ended is None:
+            self._wait(self._try_reap)
+        return self._reaped()
+
+    def kill(self) -> None:
+        """Kill the whole group at once; safe from any thread, and when nothing runs any more."""
+        if self._popen.returncode is None:
+            try:
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                self._popen.kill()
+
+    def stop(self) -> Ended:
+        """Kill the child if it still runs, reap it and close its streams; safe to repeat."""
+        if self._ended is None:
+            self.kill()
+            while not self._try_reap(0.1):
+                pass
+        return self._reaped()
+
+    def _wait(self, ready: Callable[[float], bool]) -> None:
+        while True:
+            limit_s = self._limit_s()
+            begun = time.monotonic()
+            done = ready(max(0.0, min(0.25, limit_s - self._waited_s)))
+            self._waited_s += time.monotonic() - begun
+            if done:
+                return
+            if self._waited_s >= limit_s:
+                raise TimeoutError(f"no answer within {limit_s:.0f} s")
+
+    def _try_reap(self, pause_s: float) -> bool:
+        # wait4 is the one call that also gives the processor time of this child alone.
+        pid, status, usage = os.wait4(self._popen.pid, os.WNOHANG)
+        if pid == 0:
+            time.sleep(min(pause_s, 0.005))
+            return False
+        self._popen.returncode = os.waitstatus_to_exitcode(status)
+        self._ended = Ended(self._popen.returncode, usage.ru_utime + usage.ru_stime, ())
+        return True
+
+    def _reaped(self) -> Ended:
+        assert self._ended is not None
+        if not self._stdout.closed:
+            # A grandchild that inherited the stream could keep it open for ever.
+            self._drainer.join(_DRAIN_GRACE_S)
+            self._stdout.close()
+            ended = self._ended
+            self._ended = Ended(ended.returncode, ended.cpu_s, tuple(self._tail))
+        return self._ended
+
+    def _drain(self) -> None:
+        stderr = cast("IO[bytes]", self._popen.stderr)
+        with stderr:
+            for line in _lines(iter(lambda: stderr.read(_CHUNK_BYTES), b"")):
+                if line.strip() and not (self._claim and self._claim(line)):
+                    self._tail.append(line)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    limit_s: float,
+    max_output_bytes: int,
+    claim: Callable[[str], bool] | None = None,
+) -> tuple[bytes, Ended]:
+    """Run a child to its end.
+
+    Args:
+        command, claim: as for ``Child``.
+        limit_s: seconds it may take.
+        max_output_bytes: output beyond it is read and dropped.
+
+    Returns:
+        The beginning of its output, and how it ended.
+
+    Raises:
+        EnvironmentProblem, TransientError: it cannot be started.
+        TimeoutError: it took longer than ``limit_s``; it is dead.
+    """
+    output = bytearray()
+    with Child(command, limit_s=lambda: limit_s, claim=claim) as child:
+        for chunk in _chunks(child):
+            output += chunk[: max_output_bytes - len(output)]
+        return bytes(output), child.finish()
+
+
+def run_lines(command: Sequence[str], *, limit_s: float, take: Callable[[str], None]) -> Ended:
+    """Run a child to its end, and hand over its output line by line.
+
+    Args:
+        command: as for ``Child``.
+        limit_s: seconds it may take.
+        take: called with every line.
+
+    Raises:
+        EnvironmentProblem, TransientError, TimeoutError: as for ``run``.
+    """
+    with Child(command, limit_s=lambda: limit_s) as child:
+        for line in _lines(_chunks(child)):
+            take(line)
+        return child.finish()
+
+
+def _chunks(child: Child) -> Iterator[bytes]:
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    while count := child.read_into(buffer):
+        yield bytes(buffer[:count])
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Cut a stream of bytes into lines of bounded length."""
+    pending = b""
+    for chunk in chunks:
+        *lines, pending = (pending + chunk).split(b"\n")
+        pending = pending[:_LINE_BYTES]
+        yield from (line[:_LINE_BYTES].decode("utf-8", "replace") for line in lines)
+    if pending:
+        yield pending.decode("utf-8", "replace")
+
+
+def _not_started(program: str, error: OSError) -> EnvironmentProblem | TransientError:
+    if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+        return TransientError(
+            f"{program} could not be started: {error.strerror}.",
+            hint="The machine is short of memory, processes or open files; run fewer workers.",
+        )
+    return EnvironmentProblem(
+        f"{program} could not be started: {error.strerror or error}.",
+        hint="lecturepulse doctor shows which ffmpeg is used and why.",
+    )

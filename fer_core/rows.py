@@ -1,0 +1,172 @@
+"""Finished values as Arrow rows: one function per table, nothing computed that is not counted.
+
+The columns are ``schema``'s, the values ``engagement``'s and ``moments``', the files ``store``'s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fer_core.engagement import People, Seconds
+from fer_core.errors import LecturePulseError
+from fer_core.moments import Moment
+from fer_core.records import EMOTIONS, Observations
+from fer_core.schema import TABLES
+from fer_core.settings import Settings
+from fer_core.track import Tracks
+
+
+def _table(name: str, columns: dict[str, Any]) -> pa.Table:
+    schema = TABLES[name]
+    arrays = [
+        pa.array(columns[field.name], field.type, from_pandas=True)
+        if isinstance(columns[field.name], np.ndarray)
+        else pa.array(columns[field.name], field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def seconds(recording_id: str, started_at: datetime | None, values: Seconds) -> pa.Table:
+    """Return the seconds table: one row for each second, NaN become NULL."""
+    n = len(values.faces)
+    clock = [started_at + timedelta(seconds=k) if started_at else None for k in range(n)]
+    return _table(
+        "seconds",
+        {
+            "recording_id": [recording_id] * n,
+            "second": np.arange(n),
+            "clock": clock,
+            "frames": values.frames,
+            "faces": values.faces,
+            "faces_scored": values.faces_scored,
+            **{f"p_{name}": values.probs[:, k] for k, name in enumerate(EMOTIONS)},
+            "uncertain": values.uncertain,
+            "facing": values.facing,
+            "engagement": values.engagement,
+            "engagement_low": values.engagement_low,
+            "engagement_high": values.engagement_high,
+            "suppressed": values.suppressed,
+        },
+    )
+
+
+def moments(recording_id: str, found: Sequence[Moment]) -> pa.Table:
+    """Return the moments table, the clearest first."""
+    return _table(
+        "moments",
+        {
+            "recording_id": [recording_id] * len(found),
+            "rank": list(range(1, len(found) + 1)),
+            **{
+                name: [getattr(moment, name) for moment in found]
+                for name in TABLES["moments"].names
+                if name not in ("recording_id", "rank")
+            },
+        },
+    )
+
+
+def faces(
+    recording_id: str, observations: Observations, tracks: Tracks, people: People
+) -> pa.Table:
+    """Return the faces table of per-person mode."""
+    seen = observations.faces
+    return _table(
+        "faces",
+        {
+            "recording_id": [recording_id] * len(seen),
+            "second": seen.sample // observations.rate_hz,
+            "sample": seen.sample,
+            "track": tracks.track,
+            **{name: seen.box[:, k] for k, name in enumerate(("left", "top", "width", "height"))},
+            "score": seen.score,
+            **{f"p_{name}": seen.probs[:, k] for k, name in enumerate(EMOTIONS)},
+            "facing": people.face_facing,
+            "scored": people.face_scored,
+        },
+    )
+
+
+def tracks(recording_id: str, people: People) -> pa.Table:
+    """Return the tracks table of per-person mode."""
+    n, length = people.visible.shape
+    return _table(
+        "tracks",
+        {
+            "recording_id": [recording_id] * n,
+            "track": np.arange(n),
+            "first_second": people.visible.argmax(axis=1),
+            "last_second": length - 1 - people.visible[:, ::-1].argmax(axis=1),
+            "seconds_visible": people.visible.sum(axis=1),
+            "seconds_scored": people.scored.sum(axis=1),
+        },
+    )
+
+
+def row(name: str, values: dict[str, Any]) -> pa.Table:
+    """Return a table of one row; columns that are not named are NULL."""
+    return _table(name, {field.name: [values.get(field.name)] for field in TABLES[name]})
+
+
+def summary(
+    values: Seconds, observations: Observations, tracks: Tracks, people: People, settings: Settings
+) -> dict[str, Any]:
+    """Return the columns of ``recordings`` that are counted from the other tables."""
+    visible = values.faces[values.frames > 0]
+    height = observations.faces.box[:, 3]
+    return {
+        "decode_failures": observations.decode_failures,
+        "duration_s_from_content": observations.content_end_s,
+        "layout_changes": len(tracks.layout_changes),
+        "seconds": len(values.faces),
+        "seconds_scored": int(np.isfinite(values.probs[:, 0]).sum()),
+        "seconds_suppressed": int(values.suppressed.sum()),
+        "seconds_without_frames": int((values.frames == 0).sum()),
+        "people_median": float(np.median(visible)) if len(visible) else None,
+        "people_max": int(visible.max(initial=0)),
+        "faces": len(observations.faces),
+        "faces_scored": int(people.face_scored.sum()),
+        **{
+            f"face_height_px_{name}": _percentile(height, share)
+            for name, share in (("p10", 10), ("median", 50), ("p90", 90))
+        },
+        "tracks": tracks.count,
+        "engagement_mean": _mean(values.engagement),
+        **measures(settings),
+    }
+
+
+def measures(settings: Settings) -> dict[str, Any]:
+    """Return the columns of ``recordings`` that say how it was measured."""
+    return {
+        "rate_hz": settings.sampling.rate_hz,
+        "min_group": settings.privacy.min_group,
+        "engagement_variant": settings.engagement.variant,
+        "engagement_weights": json.dumps(settings.engagement.weights),
+        "settings_hash": settings.result_hash(),
+    }
+
+
+def fault(error: LecturePulseError | None) -> dict[str, Any]:
+    """Return the columns of ``recordings`` that say what went wrong; NULL if nothing did."""
+    return {
+        "error_code": error.code if error else None,
+        "error_message": error.message if error else None,
+        "error_hint": error.hint if error else None,
+    }
+
+
+def _percentile(values: NDArray[np.float32], share: float) -> float | None:
+    return float(np.percentile(values, share)) if len(values) else None
+
+
+def _mean(values: NDArray[np.float32]) -> float | None:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None

@@ -1,0 +1,465 @@
+"""What each section of a lecture's page says: values and sentences, ready for its template.
+
+One function a section; numbers come from ``summary``, pictures from ``figures``, strings from
+``wording``. Nothing here is HTML.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+import pandas as pd
+
+from fer_core.summary import GROUPS, STATES, Lecture
+from fer_core.wording import Wording, clean, rounded_parts
+
+Facts = dict[str, Any]
+"""One row of ``recordings`` without any of pandas' missing values: NULL is None."""
+
+Pairs = list[tuple[str, str]]
+"""Names and values of a description list."""
+
+_LONGEST_TEXT: Final = 4000
+_LONGEST_ADDRESS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One row of ``moments`` as the page needs it."""
+
+    number: str
+    start: int
+    stop: int
+    change: float
+    low: float
+    high: float
+    people: int
+    at_layout_change: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything the sections of one page are written from."""
+
+    facts: Facts
+    lecture: Lecture
+    moments: list[Moment]
+    course: str
+    presence: bool
+    words: Wording
+    link: str | None
+
+    def href(self, second: int) -> str | None:
+        """Return the address of a second of the recording, or None if there is none."""
+        return self.link.replace("{second}", str(second)) if self.link else None
+
+
+def facts_of(row: Mapping[str, Any]) -> Facts:
+    """Return a row with None for every kind of NULL, and its texts fit for a page."""
+    facts: Facts = {}
+    for name, value in row.items():
+        if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+            facts[name] = None
+        else:
+            facts[name] = clean(value, _LONGEST_TEXT) if isinstance(value, str) else value
+    return facts
+
+
+def moments_of(table: pd.DataFrame) -> list[Moment]:
+    """Return the moments of one recording, the clearest first."""
+    rows = table.sort_values("rank", kind="stable").to_dict("records")
+    return [
+        Moment(
+            number=str(index),
+            start=int(row["start_second"]),
+            stop=int(row["end_second"]),
+            change=float(row["change"]),
+            low=float(row["change_low"]),
+            high=float(row["change_high"]),
+            people=int(row["people"]),
+            at_layout_change=bool(row["at_layout_change"]),
+        )
+        for index, row in enumerate(rows, start=1)
+    ]
+
+
+def time_link(template: str, recording_id: str, video_href: str | None) -> str | None:
+    """Return an address with ``{second}`` left open, or None if nothing safe can be linked.
+
+    Args:
+        template: the setting ``report.time_link``; wins over the video where not empty.
+        recording_id: quoted into ``{recording_id}``.
+        video_href: address of the recording, relative to the page.
+    """
+    if template:
+        link = template.replace("{recording_id}", quote(recording_id, safe=""))
+    elif video_href:
+        link = quote(video_href, safe="%/:?&=+,;@!$()*~") + "#t={second}"
+    else:
+        return None
+    return link if _is_safe(link) else None
+
+
+def safe_address(address: str | None) -> str | None:
+    """Return an address if a page may link to it, else None."""
+    return address if address and _is_safe(address) else None
+
+
+def _is_safe(address: str) -> bool:
+    """Say whether an address is http, https, file or relative, to every browser."""
+    # Browsers drop white space and control characters from addresses, so that 'java\nscript:'
+    # would be a scheme to them and none to us.
+    if len(address) > _LONGEST_ADDRESS or any(ord(c) <= 32 or 127 <= ord(c) < 160 for c in address):
+        return False
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    scheme = parts.scheme.lower()
+    if scheme in ("http", "https"):
+        return bool(parts.netloc)
+    return scheme in ("", "file") and clean(address, _LONGEST_ADDRESS) == address
+
+
+def header(story: Story) -> dict[str, Any]:
+    """Return title, course, date and length of the lecture."""
+    facts, words = story.facts, story.words
+    length = facts.get("duration_s_from_content") or len(story.lecture) or None
+    status = facts.get("status")
+    return {
+        "title": facts.get("title") or facts.get("source_name") or words("page.untitled"),
+        "course": story.course,
+        "date": words.date(facts.get("started_at")),
+        "duration": words.duration(length) if length else None,
+        "source": facts.get("source_name"),
+        "chips": [
+            words(f"chips.{name}")
+            for name, shown in (
+                ("failed", status == "failed"),
+                ("partial", status == "partial"),
+                ("presence", story.presence),
+                ("synthetic", bool(facts.get("synthetic"))),
+            )
+            if shown
+        ],
+    }
+
+
+def notice(story: Story) -> dict[str, Any]:
+    """Return what the page is, on what ground it was made, and what it is not for."""
+    facts, words = story.facts, story.words
+    kind = "presence" if story.presence else "emotion"
+    grounds: Pairs = [
+        (words("notice.mode"), words(f"notice.mode_{kind}")),
+        (words("notice.jurisdiction"), facts.get("jurisdiction") or words("notice.no_jurisdiction")),
+    ]
+    if facts.get("exemption"):
+        grounds.append((words("notice.exemption"), facts["exemption"]))
+    grounds.append((words("notice.consent"), facts.get("consent") or words("notice.no_consent")))
+    if facts.get("min_group"):
+        grounds.append(
+            (words("notice.group"), words("notice.group_value", n=int(facts["min_group"])))
+        )
+    return {
+        "what": words("notice.what_presence" if story.presence else "notice.what"),
+        "grounds": grounds,
+        "limits": [words("notice.limits_use"), words("notice.limits_law")],
+        "synthetic": bool(facts.get("synthetic")),
+        # Nobody can be asked who does not exist.
+        "no_consent": not facts.get("consent") and not facts.get("synthetic"),
+        "status": facts.get("status"),
+        "error": facts.get("error_message"),
+        "hint": facts.get("error_hint"),
+    }
+
+
+def minute(story: Story) -> dict[str, Any]:
+    """Return the one sentence, the headline numbers with their parts, and the moments."""
+    words, lecture = story.words, story.lecture
+    return {
+        "sentence": _sentence(story),
+        "numbers": _headline(story) if len(lecture) else [],
+        "moments": [_moment(story, moment) for moment in story.moments],
+        "heading": words("minute.moments", n=len(story.moments)),
+        "judged": lecture.has("engagement"),
+    }
+
+
+def _sentence(story: Story) -> str:
+    words, lecture = story.words, story.lecture
+    n = len(lecture)
+    if not n:
+        return words("minute.sentence_empty")
+    values: dict[str, str] = {"duration": words.duration(n)}
+    if lecture.count("no_picture") == n:
+        return words("minute.sentence_no_picture", **values)
+    if not lecture.faces.any():
+        return words("minute.sentence_nobody", **values)
+    median = float(np.median(lecture.people()))
+    values["people"] = (
+        words("minute.people", n=int(median))
+        if median.is_integer()
+        else words("minute.people_half", n=words.about(median))
+    )
+    if lecture.count("values"):
+        values["share"] = words.percent(lecture.count("values") / n)
+        if story.presence:
+            return words("minute.sentence_presence", **values)
+        if not lecture.has("engagement"):
+            return words("minute.sentence_no_index", **values)
+        return words("minute.sentence", index=words.index(lecture.mean("engagement")), **values)
+    if lecture.count("withheld") == n and story.facts.get("min_group"):
+        least = str(story.facts["min_group"])
+        return words("minute.sentence_withheld", duration=values["duration"], n=least)
+    if lecture.count("unread") == n:
+        return words("minute.sentence_unread", **values)
+    return words("minute.sentence_mixed", **values)
+
+
+def _headline(story: Story) -> list[dict[str, Any]]:
+    """Return the tiles: name, number, and the parts it is made of."""
+    words, lecture = story.words, story.lecture
+    n, covered, people = len(lecture), lecture.count("values"), lecture.people()
+    tiles: list[dict[str, Any]] = [
+        {
+            "name": words("minute.covered_presence" if story.presence else "minute.covered"),
+            "number": words.percent(covered / n),
+            "parts": [
+                words("minute.covered_parts", n=words.whole(covered), all=words.whole(n)),
+                *(
+                    words(
+                        "minute.covered_not",
+                        duration=words.duration(lecture.count(state)),
+                        state=state_name(story, state),
+                    )
+                    for state in STATES[1:]
+                    if lecture.count(state)
+                ),
+            ],
+        }
+    ]
+    if len(people):
+        low, median, high = (float(v) for v in np.percentile(people, [10, 50, 90]))
+        parts = words(
+            "minute.visible_parts",
+            range=span(words, round(low), round(high)),
+            most=words.whole(people.max()),
+        )
+        tiles.append(
+            {"name": words("minute.visible"), "number": words.about(median), "parts": [parts]}
+        )
+    if lecture.has("engagement"):
+        mean = lecture.mean("engagement")
+        tiles.append(
+            {
+                "name": words("minute.index"),
+                "number": words.index(mean),
+                "parts": _index_parts(story),
+            }
+        )
+    if lecture.has("groups"):
+        shares = group_shares(lecture)
+        text = {name: words("units.percent", n=f"{shares[name]:.0f}") for name in GROUPS}
+        parts = words(
+            "minute.seen_parts",
+            happy=text["happy"],
+            other=text["other"],
+            uncertain=text["uncertain"],
+        )
+        tiles.append({"name": words("minute.seen"), "number": text["neutral"], "parts": [parts]})
+    if story.presence and lecture.has("facing"):
+        tiles.append(
+            {
+                "name": words("minute.facing"),
+                "number": words.index(lecture.mean("facing")),
+                "parts": [words("minute.facing_parts")],
+            }
+        )
+    return tiles
+
+
+def _index_parts(story: Story) -> list[str]:
+    words, lecture = story.words, story.lecture
+    parts: list[str] = []
+    weights = weights_of(story)
+    if story.facts.get("engagement_variant") == "expression_x_facing":
+        parts.append(words("minute.index_facing"))
+    elif weights and lecture.has("probs"):
+        neutral, happy, other = rounded_parts(list(lecture.parts(weights)), 0.01)
+        parts.append(
+            words(
+                "minute.index_parts",
+                neutral=words.index(neutral),
+                happy=words.index(happy),
+                other=words.index(other),
+            )
+        )
+    low, high = lecture.mean("low"), lecture.mean("high")
+    if not math.isnan(low + high):
+        parts.append(words("minute.index_interval", range=span(words, low, high, words.index)))
+    return parts
+
+
+def _moment(story: Story, moment: Moment) -> dict[str, Any]:
+    words = story.words
+    key = "minute.higher" if moment.change >= 0 else "minute.lower"
+    details = [
+        words("minute.interval", range=span(words, moment.low, moment.high, words.change)),
+        words("minute.moment_people", n=moment.people),
+    ]
+    if moment.at_layout_change:
+        details.append(words("minute.at_layout"))
+    return {
+        "number": moment.number,
+        "time": f"{words.at(moment.start)}–{words.at(moment.stop)}",
+        "href": story.href(moment.start),
+        "what": words(key, change=words.index(abs(moment.change))),
+        "details": details,
+    }
+
+
+def trust(story: Story) -> Pairs:
+    """Return what may be wrong with the recording or with what was seen of it."""
+    facts, words = story.facts, story.words
+    rows: Pairs = []
+    layout = facts.get("layout")
+    if layout:
+        known = words.table("layout")
+        changes = words("trust.layout_changes", n=int(facts.get("layout_changes") or 0))
+        rows.append((words("trust.layout"), f"{known.get(layout, layout)}; {changes}"))
+    found, read = int(facts.get("faces") or 0), int(facts.get("faces_scored") or 0)
+    if not found:
+        value = words("trust.read_none")
+    elif story.presence:
+        value = words("trust.read_presence", n=words.whole(found))
+    else:
+        value = words("trust.read_value", share=words.percent(read / found), n=words.whole(found))
+    rows.append((words("trust.read"), value))
+    heights = [facts.get(f"face_height_px_{name}") for name in ("p10", "median", "p90")]
+    if all(height is not None for height in heights):
+        low, median, high = (words.whole(height) for height in heights if height is not None)
+        value = words("trust.face_height_value", low=low, median=median, high=high)
+        rows.append((words("trust.face_height"), f"{value}. {words('trust.face_height_note')}"))
+    if facts.get("tracks"):
+        tracks = words("trust.people_tracks_value", n=words.whole(facts["tracks"]))
+        rows.append((words("trust.people_tracks"), tracks))
+    failures = int(facts.get("decode_failures") or 0)
+    damage = words("trust.damage_value", n=failures) if failures else words("trust.damage_none")
+    rows += [(words("trust.damage"), damage), (words("trust.length"), _length(story))]
+    if facts.get("width") and facts.get("height"):
+        value = words(
+            "trust.picture_value",
+            width=str(facts["width"]),
+            height=str(facts["height"]),
+            codec=facts.get("codec") or words("units.nothing"),
+            n=words("trust.sampled", n=int(facts.get("rate_hz") or 1)),
+        )
+        rows.append((words("trust.picture"), value))
+    return rows
+
+
+def _length(story: Story) -> str:
+    words = story.words
+    content = story.facts.get("duration_s_from_content")
+    declared = story.facts.get("duration_s_from_header")
+    if content is None:
+        return words("trust.length_unknown")
+    if declared is None:
+        return words("trust.length_no_header", content=words.duration(content))
+    # A header rounds, and the last frame's own length counts or does not: up to a second.
+    same = abs(content - declared) <= 1
+    return words(
+        "trust.length_same" if same else "trust.length_differs",
+        content=words.duration(content),
+        header=words.duration(declared),
+    )
+
+
+def method(story: Story) -> dict[str, Any]:
+    """Return formula, weights, provenance and how to get at the tables."""
+    facts, words = story.facts, story.words
+    weights = weights_of(story)
+    names = words.table("emotions")
+    variant = str(facts.get("engagement_variant") or "expression")
+    least = str(facts.get("min_group") or 1)
+    recording_id = str(facts.get("recording_id") or "")
+    return {
+        "formula": [words("method.formula_presence")]
+        if story.presence
+        else [words("method.formula"), words("method.formula_second", n=least)],
+        "variant": words.table("method").get(f"variant_{variant}", variant),
+        "weights": [
+            (names[name], words.about(0) if not weight else f"{weight:g}")
+            for name, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0]))
+        ],
+        "limits": [
+            words(f"method.limit_{name}")
+            for name in (("uneven",) if story.presence else ("feelings", "learning", "uneven", "best", "small"))
+        ],
+        "provenance": _provenance(story),
+        "path": f"tables/seconds/*/*/{recording_id}.parquet",
+        "query": (
+            'lecturepulse query "select second, faces, engagement from seconds '
+            f"where recording_id = '{recording_id.replace(chr(39), chr(39) * 2)}'\""
+        ),
+    }
+
+
+def _provenance(story: Story) -> Pairs:
+    facts, words = story.facts, story.words
+
+    def sha(name: str) -> str:
+        return words("method.sha", sha=facts.get(name) or words("units.nothing"))
+
+    model = facts.get("model")
+    return [
+        (
+            words("method.model"),
+            f"{model}, {sha('model_sha256')}" if model else words("method.model_none"),
+        ),
+        (words("method.detector"), f"{words('method.detector_value')}, {sha('detector_sha256')}"),
+        (
+            words("method.source"),
+            f"{words('method.source_bytes', n=words.whole(facts.get('source_bytes') or 0))}, "
+            f"{sha('source_sha256')}",
+        ),
+        (words("method.settings"), str(facts.get("settings_hash") or words("units.nothing"))),
+        (words("method.schema"), words("method.schema_value", n=str(facts.get("schema_version")))),
+        (words("method.version"), str(facts.get("version") or words("units.nothing"))),
+        (words("method.decoder"), f"ffmpeg {facts.get('ffmpeg_version') or words('units.nothing')}"),
+    ]
+
+
+def weights_of(story: Story) -> dict[str, float]:
+    """Return the weights of the seven expressions; empty if they are not on record."""
+    names = story.words.table("emotions")
+    try:
+        found = json.loads(story.facts.get("engagement_weights") or "{}")
+        weights = {name: float(found[name]) for name in names}
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return weights if max(weights.values()) > 0 else {}
+
+
+def group_shares(lecture: Lecture) -> dict[str, float]:
+    """Return whole percentages of ``GROUPS``, adding up to 100."""
+    return dict(zip(GROUPS, rounded_parts(list(lecture.means("groups") * 100), 1), strict=True))
+
+
+def state_name(story: Story, state: str) -> str:
+    """Return the name of one of ``STATES`` as this page calls it."""
+    if state == "values" and story.presence:
+        return story.words("states.values_presence")
+    return story.words(f"states.{state}", n=str(story.facts.get("min_group") or 1))
+
+
+def span(words: Wording, low: float, high: float, write: Any = None) -> str:
+    """Write a range, or one number where both ends read the same."""
+    first, last = (write or words.whole)(low), (write or words.whole)(high)
+    return first if first == last else words("units.range", low=first, high=last)

@@ -1,0 +1,127 @@
+"""Looks at one segment of a recording: decode, find faces, read expressions, keep what was seen.
+
+Detector and classifier are made once a thread and once a process. What the faces amount to is
+``pipeline``'s work.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_core import assets, checkpoint, classify, progress, video
+from fer_core.detect import FaceDetector, YuNet
+from fer_core.job import Job
+from fer_core.records import Faces, Observations, Segment
+from fer_core.settings import Settings
+
+_BATCH_FACES: Final = 256
+
+
+def look(job: Job, segment: Segment) -> Path:
+    """Look at one segment: decode, find faces, read expressions; return its work file.
+
+    A work file that is already there and whole is returned as it is.
+
+    Raises:
+        InputError: no picture of this segment can be decoded.
+        TransientError: the decoder was killed or timed out.
+    """
+    path = job.work / f"segment-{segment.index:04d}.npz"
+    if stored := checkpoint.load(path):
+        progress.tell("advanced", job.source.path.name, len(stored[0].samples))
+        return path
+    rate = job.settings.sampling.rate_hz
+    detector = _detector(job.settings)
+    reader = _Reader(job)
+    samples: list[int] = []
+    detect_s = 0.0
+    limits = job.settings.video
+    with video.Sampler(job.info, segment, rate, job.ffmpeg, limits) as sampler:
+        for frame in sampler:
+            began = time.perf_counter()
+            faces = detector.detect(frame)
+            detect_s += time.perf_counter() - began
+            reader.add(faces, frame.image)
+            samples.append(frame.sample)
+            progress.tell("advanced", job.source.path.name, 1 / rate)
+    observations = Observations(
+        rate_hz=rate,
+        samples=np.array(samples, np.int64),
+        faces=reader.finish(),
+        decode_failures=sampler.decode_failures,
+        content_end_s=sampler.content_end_s or 0.0,
+    )
+    effort = checkpoint.Effort(sampler.cpu_s, detect_s, reader.seconds)
+    checkpoint.save(path, observations, effort)
+    return path
+
+
+def warm_up(settings: Settings) -> None:
+    """Load the expression model now, so that a measurement does not count it."""
+    _classifier(assets.model(settings.classification.model).name)
+
+
+class _Reader:
+    """Collects the faces of a segment and reads their expressions in batches."""
+
+    def __init__(self, job: Job) -> None:
+        self._classifier = _classifier(job.model.name) if job.model else None
+        self._least_px = job.settings.classification.min_face_px
+        self._parts: list[Faces] = []
+        self._crops: list[NDArray[np.uint8]] = []
+        self._probs: list[NDArray[np.float32]] = []
+        self._waiting = 0
+        self.seconds = 0.0
+
+    def add(self, faces: Faces, image: NDArray[np.uint8]) -> None:
+        self._parts.append(faces)
+        if self._classifier is None:
+            return
+        began = time.perf_counter()
+        # Smaller faces are never scored, so reading them would be work for nothing.
+        large = faces.box[:, 3] >= self._least_px
+        self._crops.append(self._classifier.align(image, faces.landmarks[large]))
+        self._waiting += int(large.sum())
+        if self._waiting >= _BATCH_FACES:
+            self._flush()
+        self.seconds += time.perf_counter() - began
+
+    def finish(self) -> Faces:
+        faces = Faces.concat(self._parts)
+        if self._classifier is None:
+            return faces
+        began = time.perf_counter()
+        self._flush()
+        probs = faces.probs.copy()
+        if self._probs:
+            probs[faces.box[:, 3] >= self._least_px] = np.concatenate(self._probs)
+        self.seconds += time.perf_counter() - began
+        return replace(faces, probs=probs)
+
+    def _flush(self) -> None:
+        if self._classifier is not None and self._waiting:
+            self._probs.append(self._classifier.classify(np.concatenate(self._crops)))
+        self._crops, self._waiting = [], 0
+
+
+@lru_cache(maxsize=2)
+def _classifier(name: str) -> classify.KerasClassifier:
+    return classify.KerasClassifier(name)
+
+
+_local = threading.local()
+
+
+def _detector(settings: Settings) -> FaceDetector:
+    """Return this thread's detector: OpenCV's network may not be shared between threads."""
+    if getattr(_local, "settings", None) != settings.detection:
+        _local.detector, _local.settings = YuNet(settings.detection), settings.detection
+    return _local.detector

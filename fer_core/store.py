@@ -1,0 +1,242 @@
+"""The dataset on disk: where tables, pages and work files lie, and how they get there whole.
+
+Every write goes beside its target, is flushed, read back and moved into place; the
+``recordings`` row is written last and is the commit. What the rows say is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fer_core.errors import StoreError
+from fer_core.schema import TABLES
+
+UNKNOWN_MONTH: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one recording's rows lie: its partition and its name."""
+
+    course: str
+    month: str
+    recording_id: str
+
+    @property
+    def folder(self) -> str:
+        """The Hive partition, names percent-encoded so that none can leave its folder."""
+        return f"course={quote(self.course, safe=' ')}/month={self.month}"
+
+
+class Store:
+    """One dataset: ``tables/``, ``reports/`` and ``work/`` below a folder.
+
+    Args:
+        root: the folder; made when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.tables = self.root / "tables"
+        self.reports = self.root / "reports"
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the dataset for writing; nobody else can meanwhile.
+
+        Raises:
+            StoreError: another run holds it, or the folder cannot be written.
+        """
+        path = self.root / ".lock"
+        with _explained(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+")
+        with file:
+            try:
+                # The kernel drops an flock with its process, so a killed run leaves none behind.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(
+                    f"Another run is writing to {self.root}.",
+                    hint="Wait until it has finished, or give this one another --out.",
+                ) from error
+            yield
+
+    def commit(
+        self, place: Place, tables: Mapping[str, pa.Table], provenance: Mapping[str, str]
+    ) -> None:
+        """Write all tables of one recording; ``recordings`` last.
+
+        A file of the same recording in another partition (its course was renamed, say) is removed
+        once the new row stands.
+
+        Args:
+            place: partition and recording.
+            tables: rows by table name; must hold ``recordings``.
+            provenance: goes into every file's metadata.
+
+        Raises:
+            StoreError: a write failed; the rows of before are untouched or complete.
+        """
+        if "recordings" not in tables:
+            raise ValueError("a commit needs the recordings row")
+        order = [*(name for name in tables if name != "recordings"), "recordings"]
+        checked = [
+            tables[name].cast(TABLES[name]).replace_schema_metadata(dict(provenance))
+            for name in order
+        ]
+        for name, table in zip(order, checked, strict=True):
+            self._write_table(self._file(name, place), table)
+        kept = {self._file(name, place) for name in order}
+        for path in self._files_of(place.recording_id):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def forget(self, recording_id: str) -> None:
+        """Remove a recording's rows; ``recordings`` first, so that a reader never sees half."""
+        paths = self._files_of(recording_id)
+        for path in sorted(
+            paths, key=lambda p: p.relative_to(self.tables).parts[0] != "recordings"
+        ):
+            path.unlink(missing_ok=True)
+
+    def all(self, name: str) -> pd.DataFrame:
+        """Return a whole table with ``course`` and ``month``, in the order of its files.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        rows = [self._read(path) for path in sorted(self._all(name))]
+        if rows:
+            return pd.concat(rows, ignore_index=True)
+        empty = TABLES[name].empty_table().to_pandas()
+        return empty.assign(course=pd.Series(dtype=str), month=pd.Series(dtype=str))
+
+    def recording(self, recording_id: str) -> dict[str, Any] | None:
+        """Return a recording's row with ``course`` and ``month``, None for NULL; None if unknown."""
+        frame = self.read("recordings", recording_id)
+        if frame.empty:
+            return None
+        row = frame.iloc[0]
+        return {name: None if pd.isna(row[name]) else row[name] for name in frame.columns}
+
+    def read(self, name: str, recording_id: str) -> pd.DataFrame:
+        """Return one recording's rows of a table; empty if it has none."""
+        for path in self._all(name):
+            if path.stem == recording_id:
+                return self._read(path)
+        return TABLES[name].empty_table().to_pandas()
+
+    def write_page(self, name: str, html: str) -> Path:
+        """Write a page below ``reports/`` and return its path.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        path = self.reports / name
+        self._replace(path, html.encode("utf-8"))
+        return path
+
+    def page(self, place: Place) -> str:
+        """Return the name of a recording's page below ``reports/``."""
+        return f"{quote(place.course, safe=' ').replace('%', '_')}/{place.recording_id}.html"
+
+    def work_folder(self, recording_id: str, key: str) -> Path:
+        """Return the folder of a recording's work files, made if need be.
+
+        Files of the same recording under another key (other settings, another model) are of no
+        use any more and are removed.
+        """
+        folder = self.root / "work" / recording_id / key
+        with _explained(folder):
+            for other in folder.parent.glob("*"):
+                if other != folder:
+                    shutil.rmtree(other, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def clear_work(self, recording_id: str) -> None:
+        """Remove a recording's work files."""
+        shutil.rmtree(self.root / "work" / recording_id, ignore_errors=True)
+
+    def _file(self, name: str, place: Place) -> Path:
+        return self.tables / name / place.folder / f"{place.recording_id}.parquet"
+
+    def _all(self, name: str) -> Iterator[Path]:
+        return (self.tables / name).glob("course=*/month=*/*.parquet")
+
+    def _files_of(self, recording_id: str) -> list[Path]:
+        return [path for name in TABLES for path in self._all(name) if path.stem == recording_id]
+
+    def _read(self, path: Path) -> pd.DataFrame:
+        try:
+            frame = pq.ParquetFile(path).read().to_pandas()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(
+                f"The table {path} cannot be read: {error}.",
+                hint="Remove the file and run again; its recording is then computed anew.",
+            ) from error
+        course, month = (part.partition("=")[2] for part in path.parts[-3:-1])
+        return frame.assign(course=unquote(course), month=month)
+
+    def _write_table(self, path: Path, table: pa.Table) -> None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        self._replace(path, sink.getvalue().to_pybytes())
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        part = path.with_name(f".{path.name}.part")
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with part.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if part.read_bytes() != data:
+                    raise StoreError(
+                        f"{path} was not stored as written.", hint="Check the disk for faults."
+                    )
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hints: dict[Any, str] = {
+            errno.ENOSPC: "The disk is full: free some space and run again; nothing is lost.",
+            errno.EDQUOT: "The quota is used up: free some space and run again.",
+            errno.EROFS: "The folder is read-only: choose another one with --out.",
+            errno.EACCES: "This user may not write there: choose another folder with --out.",
+            errno.ENOTDIR: "A part of the path is a file: choose another folder with --out.",
+        }
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            hint=hints.get(error.errno, "Choose another folder with --out, or mend this one."),
+        ) from error

@@ -1,0 +1,146 @@
+"""What a person at a terminal sees: progress while it works, one line per recording at the end.
+
+A bar with the time left on a terminal, plain lines in a log. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from fer_core import progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fer_core.errors import LecturePulseError
+    from fer_core.pipeline import Outcome
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+_PLAIN_EVERY_S = 30.0
+_STYLES = {"done": "green", "partial": "yellow", "failed": "red", "skipped": "dim"}
+
+
+def line(*parts: str, style: str = "", console: Console = out) -> None:
+    """Print one line of plain text: names are data, never markup or control codes."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(parts))
+    console.print(Text(text.encode("utf-8", "replace").decode("utf-8"), style=style))
+
+
+def complain(error: LecturePulseError) -> None:
+    """Print an error as its sentence and its hint, to the error stream."""
+    line(f"Error: {error.message}", style="red", console=err)
+    if error.hint:
+        line(f"Hint: {error.hint}", console=err)
+
+
+def report(outcome: Outcome) -> None:
+    """Print how one recording ended."""
+    facts = [outcome.path.name]
+    if outcome.status in ("done", "partial"):
+        speed = outcome.video_s / outcome.wall_s if outcome.wall_s else 0
+        facts += [
+            f"{outcome.video_s:.0f} s of video in {outcome.wall_s:.0f} s ({speed:.1f}×),",
+            f"{outcome.people or 0:.0f} people visible",
+        ]
+    line(f"{outcome.status:>8} ", *facts, style=_STYLES[outcome.status])
+    for extra in (outcome.message, outcome.hint, str(outcome.page or "")):
+        if extra:
+            line("         ", extra)
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    """Show the progress of everything done inside the block."""
+    watch = _bars() if err.is_terminal else _lines()
+    with watch as listener, progress.listening(listener):
+        yield
+
+
+@contextmanager
+def _bars() -> Iterator[progress.Listener]:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("s of video"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=err, transient=True) as bars:
+
+        def listener(event: progress.Event) -> None:
+            if event.kind == "note":
+                bars.console.print(Text(event.name))
+            elif event.kind == "started":
+                total = round(event.amount) or None
+                if event.name in tasks:
+                    bars.update(tasks[event.name], total=total)
+                else:
+                    tasks[event.name] = bars.add_task(_short(event.name), total=total)
+            elif event.kind == "advanced" and event.name in tasks:
+                bars.advance(tasks[event.name], event.amount)
+            elif event.kind == "finished" and event.name in tasks:
+                bars.remove_task(tasks.pop(event.name))
+
+        yield listener
+
+
+@contextmanager
+def _lines() -> Iterator[progress.Listener]:
+    totals: dict[str, float] = {}
+    done: dict[str, float] = {}
+    told = [time.monotonic()]
+
+    def listener(event: progress.Event) -> None:
+        if event.kind == "note":
+            line(event.name, console=err)
+        elif event.kind == "started" and event.amount:
+            totals[event.name], done[event.name] = event.amount, 0.0
+            line(f"Reading {event.name} ({event.amount:.0f} s)", console=err)
+        elif event.kind == "advanced" and event.name in done:
+            done[event.name] += event.amount
+            if time.monotonic() - told[0] >= _PLAIN_EVERY_S:
+                told[0] = time.monotonic()
+                share = done[event.name] / totals[event.name]
+                line(f"Reading {event.name}: {min(share, 1):.0%}", console=err)
+
+    yield listener
+    sys.stderr.flush()
+
+
+def _short(name: str, width: int = 36) -> str:
+    name = "".join(c if c.isprintable() else "?" for c in name)
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"
+
+
+def table(frame: pd.DataFrame) -> None:
+    """Print rows as a table."""
+    import pandas as pd
+
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    for name in frame.columns:
+        shown.add_column(Text(str(name)))
+    for row in frame.itertuples(index=False):
+        shown.add_row(*(Text("" if pd.isna(value) else str(value)) for value in row))
+    out.print(shown)

@@ -1,0 +1,49 @@
+"""Batch normalisation in one TensorFlow kernel, for training only.
+
+Keras normalises in several element-wise passes, which on a CPU is half the time of a step. The
+weights are the same, so a model trained with these layers is exported with Keras' own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras' layer with TensorFlow's fused kernel while training; channels last, rank 4."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalise ``(n, height, width, channels)``, and track mean and variance."""
+        if not training:
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma.value,
+            offset=self.beta.value,
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return normalised
+
+
+def with_fused_normalization(model: keras.Model) -> keras.Model:
+    """Return a copy of a model, freshly initialised, that normalises in one kernel.
+
+    On backends other than TensorFlow the copy keeps Keras' own layers.
+    """
+
+    def copied(layer: Any) -> Any:
+        kind = type(layer)
+        if kind is keras.layers.BatchNormalization and keras.backend.backend() == "tensorflow":
+            kind = FusedBatchNormalization
+        return kind.from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=copied)

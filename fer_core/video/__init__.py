@@ -1,0 +1,24 @@
+"""Everything ffmpeg: finding it, probing a recording, planning segments, sampling pictures by
+presentation time. The only room that knows ffmpeg; what the pictures show is not known here.
+"""
+
+from fer_core.video.header import probe
+from fer_core.video.program import Ffmpeg, find_ffmpeg
+from fer_core.video.sampler import (
+    MAX_RECORDING_S,
+    Sampler,
+    is_cut_short,
+    output_size,
+    plan_segments,
+)
+
+__all__ = [
+    "MAX_RECORDING_S",
+    "Ffmpeg",
+    "Sampler",
+    "find_ffmpeg",
+    "is_cut_short",
+    "output_size",
+    "plan_segments",
+    "probe",
+]

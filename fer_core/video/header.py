@@ -1,0 +1,230 @@
+"""What a recording says about itself, read without ffprobe and proven by decoding one picture."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from fer_core import process
+from fer_core.errors import InputError
+from fer_core.records import Chapter, VideoInfo
+from fer_core.settings import Video
+from fer_core.video import program
+from fer_core.video.program import GRACE_S, SHOWINFO, SHOWN, TIME_BASE, Ffmpeg
+
+_OUTPUT_BYTES: Final = 1 << 20
+_LINES: Final = 2000
+_TEXT_CHARS: Final = 200
+_CHAPTERS: Final = 200
+
+_DURATION = re.compile(r"^\[info\]   Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?),")
+_CONTAINER = re.compile(r"^\[info\] Input #0, (.+?), from ")
+_STREAM = re.compile(
+    r"^\[info\]   Stream #0:(?P<index>\d+)\S*: (?P<kind>Video|Audio): (?P<codec>\w+)(?P<rest>.*)"
+)
+_SIZE = re.compile(r", (\d+)x(\d+)[ ,]")
+_RATE = re.compile(r", ([\d.]+) fps")
+_NOT_PICTURES = ("(attached pic)", "(timed thumbnails)", "(still image)")
+
+
+def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
+    """Read what the container says, and prove that its first picture can be decoded.
+
+    Args:
+        path: the recording.
+        ffmpeg: from ``find_ffmpeg``.
+        limits: the decoder's limits.
+
+    Raises:
+        InputError: this is no recording that can be used; the message says why.
+        TransientError: ffmpeg was killed.
+        EnvironmentProblem: ffmpeg cannot be started.
+    """
+    path = path.absolute()
+    size_bytes = program.check_file(path)
+    source = program.open_input(path, limits)
+    tags = program.output([source], format="ffmetadata", map_metadata="0")
+    header = _ask(path, program.command(ffmpeg, limits, tags), _HEADER)
+    video = _choose_stream(path, header)
+    if (size := _SIZE.search(video["rest"])) and int(size[1]) * int(size[2]) > limits.max_pixels:
+        raise _too_large(path, limits)
+
+    picture = source[video["index"]].filter("showinfo", checksum=0)
+    nothing = program.output([picture], format="null", **{"frames:v": 1})
+    decoded = _ask(path, program.command(ffmpeg, limits, nothing), SHOWINFO)
+    shown = decoded.first(SHOWN)
+    if not shown and "pixel count" in decoded.reason:
+        raise _too_large(path, limits)
+    if not shown:
+        raise InputError(
+            f"{path} has a video stream, but no picture of it can be decoded{decoded.reason}.",
+            hint="Play it in a media player; if that fails too, export it again.",
+        )
+    width, height = _as_shown(shown)
+    texts, chapters = _parse_ffmetadata(header.output)
+    container, duration = header.first(_CONTAINER), header.first(_DURATION)
+    return VideoInfo(
+        path=path,
+        size_bytes=size_bytes,
+        container=container[1] if container else "",
+        codec=video["codec"],
+        width=width,
+        height=height,
+        duration_s_from_header=_as_seconds(duration),
+        frame_rate_from_header=_as_rate(_RATE.search(video["rest"]), decoded.first(TIME_BASE)),
+        stream_index=int(video["index"]),
+        has_audio=any(stream["kind"] == "Audio" for stream in header.all(_STREAM)),
+        created=_as_utc(texts.get("creation_time", "")),
+        title=_clean(texts.get("title", "")) or None,
+        chapters=chapters,
+    )
+
+
+_HEADER = re.compile("|".join(p.pattern for p in (_DURATION, _CONTAINER)) + r"|^\[info\]   Stream #0:")
+_ERROR = re.compile(r"^(?:\[.*?\] )?\[(?:error|fatal|panic)\] (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    output: str
+    lines: list[str]
+    reason: str
+
+    def all(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+        return [match for line in self.lines if (match := pattern.search(line))]
+
+    def first(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        return next(iter(self.all(pattern)), None)
+
+
+def _ask(path: Path, command: list[str], wanted: re.Pattern[str]) -> _Answer:
+    lines: list[str] = []
+
+    def claim(line: str) -> bool:
+        relevant = wanted.match(line) is not None
+        if relevant and len(lines) < _LINES:
+            lines.append(line)
+        return relevant or line.startswith("[info]")
+
+    try:
+        output, ended = process.run(
+            command, limit_s=GRACE_S, max_output_bytes=_OUTPUT_BYTES, claim=claim
+        )
+    except TimeoutError:
+        raise InputError(
+            f"{path} could not be read within {GRACE_S:.0f} seconds.",
+            hint="Its disk may be slow or gone; otherwise the file is damaged.",
+        ) from None
+    program.raise_if_killed(path, ended)
+    reason = next((f": {_clean(text[1])}" for line in ended.tail if (text := _ERROR.match(line))), "")
+    return _Answer(output.decode("utf-8", "replace"), lines, reason)
+
+
+def _choose_stream(path: Path, header: _Answer) -> re.Match[str]:
+    streams = header.all(_STREAM)
+    pictures = [
+        stream
+        for stream in streams
+        if stream["kind"] == "Video" and not any(mark in stream["rest"] for mark in _NOT_PICTURES)
+    ]
+    if pictures:
+        return max(pictures, key=_preference)
+    if any(stream["kind"] == "Audio" for stream in streams):
+        raise InputError(
+            f"{path} has sound but no video.", hint="Give the recording with the picture."
+        )
+    if streams or header.first(_CONTAINER):
+        raise InputError(f"{path} has no video stream.", hint="Give a video recording.")
+    if "moov" in header.reason:
+        raise InputError(
+            f"{path} has no index (moov atom): it was cut off or its recording never finished.",
+            hint="Copy or export it again; without the index nothing of it can be read.",
+        )
+    raise InputError(
+        f"{path} is not a video that can be read{header.reason}.",
+        hint="Supported: MP4, MOV, MKV, WebM, AVI, GIF, MPEG, TS, FLV, WMV and 3GP recordings.",
+    )
+
+
+def _preference(stream: re.Match[str]) -> tuple[bool, int]:
+    size = _SIZE.search(stream["rest"])
+    return "(default)" in stream["rest"], int(size[1]) * int(size[2]) if size else 0
+
+
+def _too_large(path: Path, limits: Video) -> InputError:
+    return InputError(
+        f"{path} has pictures of more than {limits.max_pixels:,} pixels.",
+        hint="Raise the setting video.max_pixels, or export it smaller.",
+    )
+
+
+def _as_shown(shown: re.Match[str]) -> tuple[int, int]:
+    width, height = int(shown["width"]), int(shown["height"])
+    aspect = (int(shown["sar_num"]) or 1) / (int(shown["sar_den"]) or 1)
+    # A damaged aspect of 1:32767 must not make a picture of a billion pixels.
+    if not 0.1 <= aspect <= 10:
+        aspect = 1.0
+    # The longer side grows: no detail of a face is thrown away.
+    if aspect >= 1:
+        return max(1, round(width * aspect)), height
+    return width, max(1, round(height / aspect))
+
+
+def _as_seconds(match: re.Match[str] | None) -> float | None:
+    if match is None:
+        return None
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) or None
+
+
+def _as_rate(average: re.Match[str] | None, config: re.Match[str] | None) -> Fraction | None:
+    if average is None or not float(average[1]):
+        return None
+    shown = Fraction(average[1])
+    # The dump rounds to two digits; 29.97 is 30000/1001.
+    exact = [Fraction(int(config[3]), int(config[4]))] if config and int(config[4]) else []
+    ntsc = Fraction(round(shown) * 1000, 1001)
+    return next((rate for rate in (*exact, ntsc) if abs(rate - shown) <= Fraction(1, 200)), shown)
+
+
+def _as_utc(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    # Zero in MP4 is 1904, in most others 1970: nobody set it.
+    return moment if moment.year > 1970 else None
+
+
+def _clean(text: str) -> str:
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:_TEXT_CHARS].rstrip()
+
+
+def _parse_ffmetadata(text: str) -> tuple[dict[str, str], tuple[Chapter, ...]]:
+    unfolded = re.sub(r"\\(.|\n)", lambda found: f"\x00{ord(found[1]):x};", text)
+    sections: list[tuple[str, dict[str, str]]] = [("", {})]
+    for line in unfolded.split("\n"):
+        if line.startswith("["):
+            sections.append((line, {}))
+        elif "=" in line:
+            key, value = (
+                re.sub(r"\x00([0-9a-f]+);", lambda found: chr(int(found[1], 16)), part)
+                for part in line.split("=", 1)
+            )
+            sections[-1][1].setdefault(key.lower(), value)
+    chapters = (_as_chapter(values) for name, values in sections if name == "[CHAPTER]")
+    return sections[0][1], tuple(c for c in chapters if c is not None)[:_CHAPTERS]
+
+
+def _as_chapter(values: dict[str, str]) -> Chapter | None:
+    try:
+        unit = Fraction(values["timebase"])
+        start_s, end_s = (float(int(values[key]) * unit) for key in ("start", "end"))
+    except (KeyError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return Chapter(start_s, end_s, _clean(values.get("title", "")))

@@ -1,0 +1,75 @@
+"""The flow for a night: every new recording of an inbox, one sub-flow each, and a summary."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from fer_core import config as configuration
+from fer_core import pipeline
+from fer_core.inbox import Source
+from fer_core.pipeline import Night, Outcome
+from fer_core.store import Store
+from flows.recording import recording
+
+
+@flow(name="nightly", persist_result=False)
+def nightly(
+    paths: list[str],
+    config: str | None = None,
+    flags: dict[str, Any] | None = None,
+    *,
+    force: bool = False,
+) -> Night:
+    """Work through an inbox; a bad recording never stops the night.
+
+    Args:
+        paths: files, folders or globs of recordings.
+        config: the configuration file; None for ``lecturepulse.toml`` in the working folder.
+        flags: settings by dotted name, over the file and the environment.
+        force: do everything again, even what has not changed.
+    """
+    settings = configuration.load(Path(config) if config else None, flags).settings
+    conduct = recording.with_options(
+        task_runner=ThreadPoolTaskRunner(max_workers=settings.run.workers)
+    )
+
+    def one(source: Source) -> Outcome:
+        outcome: Outcome = conduct(str(source.path), config, flags, force=force)
+        if outcome.page is not None:
+            create_link_artifact(
+                outcome.page.as_uri(),
+                link_text=source.path.name,
+                key=f"report-{outcome.recording_id}",
+                description=f"Report of {source.path.name}",
+            )
+        return outcome
+
+    with Store(settings.out).writing():
+        night = pipeline.night(paths, settings, one)
+    create_markdown_artifact(
+        summary(night), key="night", description="What happened to each recording"
+    )
+    return night
+
+
+def summary(night: Night) -> str:
+    """Return the night as a Markdown table."""
+    lines = ["| recording | result | video | took | people | note |", "|---|---|--:|--:|--:|---|"]
+    lines += [
+        f"| {_cell(outcome.path.name)} | {outcome.status} | {outcome.video_s:.0f} s "
+        f"| {outcome.wall_s:.1f} s | {outcome.people or 0:.0f} "
+        f"| {_cell(outcome.message)} |"
+        for outcome in night.outcomes
+    ]
+    if night.waiting:
+        lines += ["", f"{len(night.waiting)} still being copied in, left for the next run."]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Return a text that stays inside its cell: names are data, not Markdown."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+-.!|" else c for c in printable)

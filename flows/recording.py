@@ -1,0 +1,77 @@
+"""The flow for one recording: its segments as tasks, its tables and page at the end."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.context import TaskRunContext
+from prefect.futures import wait
+from prefect.states import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from fer_core import config as configuration
+from fer_core import inbox, pipeline, segment
+from fer_core.errors import InputError, TransientError
+from fer_core.job import Job
+from fer_core.pipeline import Outcome, SegmentResult
+from fer_core.records import Segment
+
+
+def _passing(_task: object, _run: TaskRun, state: State[Any]) -> bool:
+    """Retry what may work a minute later; a corrupt file never."""
+    return isinstance(state.result(raise_on_failure=False), TransientError)
+
+
+@task(
+    name="segment",
+    task_run_name="segment {part.index}",
+    # Our own work files resume a killed run; Prefect's cache keys contain the run.
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_condition_fn=_passing,
+)
+def look(job: Job, part: Segment) -> SegmentResult:
+    """Look at one segment; a segment that cannot be read is a result, not a failure."""
+    try:
+        return segment.look(job, part)
+    except InputError as error:
+        return error
+
+
+def in_tasks(job: Job) -> list[SegmentResult]:
+    """Work through a recording's segments as tasks of the flow that runs."""
+    run = job.settings.run
+    delays = [run.retry_delay_s * 2**attempt for attempt in range(run.retries)]
+    patient = look.with_options(retries=run.retries, retry_delay_seconds=delays or None)
+    futures = [patient.submit(job, part) for part in job.segments]
+    wait(futures)
+    return [future.result() for future in futures]
+
+
+@flow(
+    name="recording",
+    flow_run_name="{path}",
+    task_runner=ThreadPoolTaskRunner(max_workers=2),
+    validate_parameters=False,
+    persist_result=False,
+)
+def recording(
+    path: str,
+    config: str | None = None,
+    flags: dict[str, Any] | None = None,
+    *,
+    force: bool = False,
+) -> Outcome:
+    """Do one recording: decode, find faces, read expressions, commit tables, draw the page.
+
+    Args:
+        path: the video file.
+        config: the configuration file; None for ``lecturepulse.toml`` in the working folder.
+        flags: settings by dotted name, over the file and the environment.
+        force: do it again even if nothing has changed.
+    """
+    settings = configuration.load(Path(config) if config else None, flags).settings
+    (source,) = inbox.discover([path], settings.discovery).sources
+    return pipeline.recording(source, settings, force=force, look_all=in_tasks, runner="prefect")

@@ -1,0 +1,154 @@
+"""The rules of the house that no other tool checks; read from the files, nothing is imported."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("fer_core", "flows")
+
+MOST_LINES = 400
+# path: why it may be longer
+LONG_FILES: dict[str, str] = {}
+
+MOST_BYTES = 20_000_000
+
+# Names that may be defined in more than one module.
+SHARED_NAMES = {"main"}  # every program has one
+
+# Written so that this file does not match itself.
+REGISTRY_HOST = re.compile(
+    r"(?:pypi|pythonhosted|npmjs|yarnpkg|crates|anaconda|proxy\.golang|(?:deb|security)\.debian"
+    r"|archive\.ubuntu)\.(?:org|com|io)\b"
+)
+MACHINE_PATH = re.compile(r"(?<![\w.~$}/-])/(?:root|work|home|Users|tmp/w)/\w")
+
+
+@cache
+def tree() -> tuple[Path, ...]:
+    """Return the files that are, or could be, committed."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        named = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
+        files = [ROOT / name for name in named.stdout.split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):  # an archive, not a clone
+        files = [f for f in ROOT.rglob("*") if not f.relative_to(ROOT).parts[0].startswith(".")]
+    return tuple(sorted(file for file in files if file.is_file()))
+
+
+def name(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [f for f in tree() if f.suffix == ".py" and f.relative_to(ROOT).parts[0] in folders]
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes())
+
+
+@cache
+def texts() -> tuple[tuple[str, str], ...]:
+    """Return name and text of every file that is text."""
+    found: list[tuple[str, str]] = []
+    for file in tree():
+        content = file.read_bytes()
+        if b"\0" not in content[:8000]:
+            found.append((name(file), content.decode("utf-8", errors="replace")))
+    return tuple(found)
+
+
+def matches(pattern: re.Pattern[str]) -> list[str]:
+    return [
+        f"{file}:{text.count(chr(10), 0, found.start()) + 1}: {found[0]}"
+        for file, text in texts()
+        for found in pattern.finditer(text)
+    ]
+
+
+def test_a_public_name_is_defined_in_one_module_only():
+    homes: defaultdict[str, set[str]] = defaultdict(set)
+    for file in python_files(*PACKAGES):
+        for node in parsed(file).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                homes[node.name].add(name(file))
+    doubled = {
+        public: sorted(files)
+        for public, files in homes.items()
+        if len(files) > 1 and not public.startswith("_") and public not in SHARED_NAMES
+    }
+    assert not doubled
+
+
+def test_files_stay_short_enough_to_read():
+    lengths = {name(f): len(f.read_bytes().splitlines()) for f in tree() if f.suffix == ".py"}
+    long = {file: n for file, n in lengths.items() if n > MOST_LINES and file not in LONG_FILES}
+    assert not long
+    assert not [file for file in LONG_FILES if lengths.get(file, 0) <= MOST_LINES]
+
+
+def test_every_module_says_what_lives_in_it():
+    assert not [
+        name(f) for f in python_files(*PACKAGES, "tools") if not ast.get_docstring(parsed(f))
+    ]
+
+
+def test_no_file_is_too_large_for_a_repository():
+    assert not [name(f) for f in tree() if f.stat().st_size > MOST_BYTES]
+
+
+def test_no_text_names_a_package_registry():
+    assert not matches(REGISTRY_HOST)
+
+
+def test_no_text_names_a_place_on_someones_machine():
+    assert not matches(MACHINE_PATH)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        (REGISTRY_HOST, "see pypi" + ".org/p", True),
+        (REGISTRY_HOST, "on PyPI", False),
+        (MACHINE_PATH, "open /home" + "/ann/x", True),
+        (MACHINE_PATH, "open ~/x, $HOME/work/x, /srv/x", False),
+    ],
+)
+def test_the_patterns_find_what_they_are_for(pattern, text, found):
+    assert bool(pattern.search(text)) is found
+
+
+def locked(lock: str) -> dict[str, str]:
+    """Return name: version of a lock, whose every entry must have a hash."""
+    entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text(encoding="utf-8").strip())
+    assert not [e.splitlines()[0] for e in entries if "--hash=sha256:" not in e]
+    pairs = [re.match(r"([\w.-]+)==([^\s;]+)", entry) for entry in entries]
+    return {canonicalize_name(pair[1]): pair[2] for pair in pairs if pair}
+
+
+def test_the_locks_hold_what_the_project_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = project["dependency-groups"]
+    run = [*project["project"]["dependencies"], *groups["build"]]
+    for lock, asked in (
+        ("requirements.lock", run),
+        ("requirements-dev.lock", [*run, *groups["test"], *groups["check"]]),
+    ):
+        versions = locked(lock)
+        for wanted in map(Requirement, asked):
+            found = versions.get(canonicalize_name(wanted.name), "nothing")
+            assert wanted.specifier.contains(found), f"{lock}: {wanted}; run `make lock`"
+
+
+def test_tests_run_with_the_versions_that_people_get():
+    assert locked("requirements.lock").items() <= locked("requirements-dev.lock").items()
