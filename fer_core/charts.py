@@ -117,8 +117,7 @@ def stacked(
 ) -> Markup:
     """Draw shares stacked to the full height, each named inside its own area.
 
-    Args:
-        layers: from the bottom up: class of its colour, its name, ``(k,)`` shares.
+    ``layers`` come from the bottom up: class of the colour, name, ``(k,)`` shares.
     """
     n, span = columns.seconds, columns.span
     top, height = 10, 200
@@ -158,9 +157,8 @@ def history(
 ) -> Markup:
     """Draw one course's lectures in order, one dot each.
 
-    Args:
-        values: for each lecture its mean index (None if it has none), and whether it can be
-            compared with the one before; where not, the line breaks.
+    ``values`` are each lecture's mean index (None if it has none), and whether it can be compared
+    with the one before; where not, the line breaks.
     """
     height, top, k = 64, 8, len(values)
     pieces: list[list[tuple[int, float]]] = []
@@ -170,20 +168,14 @@ def history(
         if not pieces or not joined:
             pieces.append([])
         pieces[-1].append((index, value))
-    lines = [
-        tag(
-            "path",
-            d="M" + "L".join(f"{2 * index + 1} {1000 - 1000 * value:.0f}" for index, value in piece),
-            class_="line thin",
-        )
-        for piece in pieces
-        if len(piece) > 1
-    ]
-    dots = [
-        tag("circle", cx=percent(index + 0.5, k), cy=top + height * (1 - value), r=3.5, class_="dot")
-        for piece in pieces
-        for index, value in piece
-    ]
+    lines: list[Markup] = []
+    dots: list[Markup] = []
+    for piece in pieces:
+        path = "L".join(f"{2 * index + 1} {1000 - 1000 * value:.0f}" for index, value in piece)
+        lines.append(tag("path", d=f"M{path}", class_="line thin"))
+        for index, value in piece:
+            y = top + height * (1 - value)
+            dots.append(tag("circle", cx=percent(index + 0.5, k), cy=y, r=3.5, class_="dot"))
     scale = _scale({value: words.about(value) for value in (0, 1)}, top, height)
     body = [_grid((0, 0.5, 1), top, height), stretched(k, top, height, *lines), *dots, scale]
     return svg.chart(name, height + 16, title, description, *body, kind="small-multiple")
@@ -340,9 +332,14 @@ def _cursor(top: float, bottom: float) -> Markup:
 
 
 def _roomiest(shares: FloatArray) -> tuple[int, float]:
-    """Return the column around which a layer stays thickest over a label's width, and how thick."""
+    """Return the column around which a layer stays thickest over a label's width, and how thick.
+
+    A label may lie across a gap, but not in the middle of one.
+    """
     around = len(shares) // 8
-    filled = np.where(np.isnan(shares), 0, shares)
-    thickness = np.lib.stride_tricks.sliding_window_view(filled, 2 * around + 1).min(axis=1)
+    gap = np.isnan(shares)
+    windows = np.lib.stride_tricks.sliding_window_view(np.where(gap, 1, shares), 2 * around + 1)
+    inside = gap[around : len(shares) - around]
+    thickness = np.where(inside, 0, windows.min(axis=1))
     place = int(thickness.argmax())
     return place + around, float(thickness[place])

@@ -6,6 +6,7 @@ Heavy imports happen inside the commands, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,9 +41,7 @@ Force = Annotated[bool, Parameter(help="Do it again even if nothing changed.", n
 
 @app.command
 def run(
-    paths: Annotated[list[str], Parameter(help="Recordings, folders or globs.", negative=())],
-    /,
-    *,
+    *paths: Annotated[str, Parameter(help="Recordings, folders or globs.")],
     out: Out = None,
     config: Config = None,
     jurisdiction: Jurisdiction = None,
@@ -55,6 +54,7 @@ def run(
     """Read recordings: tables and reports out. New and changed ones only."""
     flags = {"out": out, "deployment.jurisdiction": jurisdiction}
     loaded = _load(config, flags)
+    _need(paths)
     from fer_core import inbox, policy, terminal
 
     settings = loaded.settings
@@ -83,7 +83,7 @@ def run(
 
 
 def _without_server(
-    paths: list[str], config: Path | None, flags: dict[str, Any], loaded: Loaded, *, force: bool
+    paths: Sequence[str], config: Path | None, flags: dict[str, Any], loaded: Loaded, *, force: bool
 ) -> Night:
     del config, flags
     from fer_core import pipeline
@@ -97,7 +97,7 @@ def _without_server(
 
 
 def _with_prefect(
-    paths: list[str], config: Path | None, flags: dict[str, Any], loaded: Loaded, *, force: bool
+    paths: Sequence[str], config: Path | None, flags: dict[str, Any], loaded: Loaded, *, force: bool
 ) -> Night:
     from fer_core import progress
     from flows import server
@@ -115,9 +115,7 @@ def _with_prefect(
 
 @app.command
 def serve(
-    paths: Annotated[list[str], Parameter(help="The inbox: folders or globs.", negative=())],
-    /,
-    *,
+    *paths: Annotated[str, Parameter(help="The inbox: folders or globs.")],
     cron: Annotated[str, Parameter(help="When, as a cron expression.")] = "0 2 * * *",
     timezone: Annotated[str | None, Parameter(help="Time zone of it. Default: UTC.")] = None,
     out: Out = None,
@@ -127,6 +125,7 @@ def serve(
     """Stay, and read the inbox on a schedule (Prefect on this machine)."""
     flags = {"out": out, "deployment.jurisdiction": jurisdiction}
     _load(config, flags)
+    _need(paths)
     from fer_core import terminal
     from flows import server
 
@@ -290,6 +289,13 @@ def _load(config: Path | None, flags: dict[str, Any]) -> Loaded:
     return configuration.load(config, flags)
 
 
+def _need(paths: Sequence[str]) -> None:
+    if not paths:
+        raise ConfigError(
+            "Say which recordings to read.", hint="Name files, folders or globs: PATH…"
+        )
+
+
 def _plain(flags: dict[str, Any]) -> dict[str, Any]:
     """Return the flags given, as values that survive JSON and another working folder."""
     return {
@@ -299,10 +305,15 @@ def _plain(flags: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Run the command line and exit with its code: 0, 1, 2 or 3 as in ``errors``."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code: 0, 1, 2 or 3 as in ``errors``.
+
+    Args:
+        arguments: words after the program's name; None for those it was started with.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         sys.stderr.write(f"Error: {error}\nHint: lecturepulse --help\n")
         code = 2

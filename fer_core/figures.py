@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from fer_core import charts
 from fer_core.records import EMOTIONS
-from fer_core.sections import Story, group_shares, span, state_name, weights_of
+from fer_core.story import Story, group_shares, people_text, span, state_name, weights_of
 from fer_core.summary import GROUPS, STATES, Columns, Row
 from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
@@ -66,13 +66,11 @@ def people(story: Story, columns: Columns, rows: Sequence[Row], *, scrub: bool) 
     else:
         finding = words(
             "people.finding",
-            n=words.about(float(np.median(counts))),
+            people=people_text(words, float(np.median(counts))),
             range=span(words, counts.min(), counts.max()),
         )
     shown = [(state, lecture.count(state)) for state in STATES if lecture.count(state)]
-    texts = [
-        f"{state_name(story, state)} {words.percent(n / len(lecture))}" for state, n in shown
-    ]
+    texts = [f"{state_name(story, state)} {words.percent(n / len(lecture))}" for state, n in shown]
     heads = ["time", "mean", "least", "most", "with_values", "mostly"]
     return Figure(
         name="people",
@@ -199,9 +197,7 @@ def groups(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None
     names = words.table("groups")
     shares = group_shares(lecture)
     written = {name: words("units.percent", n=f"{shares[name]:.0f}") for name in GROUPS}
-    finding = words(
-        "expressions.finding", neutral=written["neutral"], happy=written["happy"]
-    )
+    finding = words("expressions.finding", neutral=written["neutral"], happy=written["happy"])
     return Figure(
         name="groups",
         finding=finding,
@@ -215,9 +211,7 @@ def groups(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None
         ),
         key=[(charts.swatch(f"area {n}"), names[n], written[n]) for n in GROUPS],
         notes=[words("expressions.note")],
-        table=_shares_table(
-            story, rows, [names[name] for name in GROUPS], lambda row: row.groups
-        ),
+        table=_shares_table(story, rows, [names[name] for name in GROUPS], lambda row: row.groups),
         scrub=True,
     )
 
@@ -228,9 +222,7 @@ def seven(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None:
     if not lecture.has("probs") or np.isnan(columns.probs).all():
         return None
     names = words.table("emotions")
-    means = dict(
-        zip(EMOTIONS, rounded_parts(list(lecture.means("probs") * 100), 1), strict=True)
-    )
+    means = dict(zip(EMOTIONS, rounded_parts(list(lecture.means("probs") * 100), 1), strict=True))
     first, second = sorted(EMOTIONS, key=lambda name: -means[name])[:2]
     written = {name: words("units.percent", n=f"{means[name]:.0f}") for name in EMOTIONS}
     finding = words(
@@ -317,7 +309,8 @@ def _series(name: str, values: FloatArray, scale: int) -> dict[str, Any]:
 
 
 def _hundredths(values: FloatArray, scale: int) -> list[float | None]:
-    return [None if math.isnan(v) else round(v * scale) if scale > 1 else round(v, 1) for v in values]
+    digits = None if scale > 1 else 1
+    return [None if math.isnan(value) else round(value * scale, digits) for value in values]
 
 
 def _shares_table(

@@ -5,6 +5,7 @@ Looks at names, sidecars and file times only; opening the video is ``video``'s w
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -109,11 +110,11 @@ def discover(
             failed.append((inbox, error))
             continue
         for path in candidates:
-            real = path.resolve()
-            if real in seen:
-                continue
-            seen.add(real)
             try:
+                real = _resolved(path)
+                if real in seen:
+                    continue
+                seen.add(real)
                 if not _settled(real, inbox, settings, now()):
                     waiting.append(path)
                     continue
@@ -179,6 +180,15 @@ def _candidates(inbox: Path, settings: Discovery) -> list[Path]:
             if not name.startswith(".") and Path(name).suffix.lower() in endings
         ]
     return sorted(found)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
+    except RuntimeError as error:  # Python's word for links that go round in a circle
+        raise unreadable(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP))) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _settled(real: Path, inbox: Path, settings: Discovery, now: float) -> bool:

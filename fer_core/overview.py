@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from fer_core import charts
-from fer_core.sections import Facts, facts_of, safe_address, span
+from fer_core.story import Facts, facts_of, safe_address, span
 from fer_core.wording import Wording, clean
 
 MOST_LECTURES: Final = 1000
@@ -56,8 +56,8 @@ def index(
 
 
 def _age(facts: Facts) -> tuple[float, str, str]:
-    started = facts.get("started_at")
-    when = -math.inf if started is None else float(pd.Timestamp(started).timestamp())
+    started: datetime | None = facts.get("started_at")
+    when = -math.inf if started is None else started.timestamp()
     return when, str(facts.get("course")), str(facts.get("recording_id"))
 
 
@@ -131,7 +131,7 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
         known = [float(mean) for mean in means if mean is not None]
         if len(known) < 2 or len(drawn) == MOST_COURSES:
             continue
-        name = f"course-{len(drawn) + 1}"
+        name, mean = f"course-{len(drawn) + 1}", sum(known) / len(known)
         breaks = sum(not joined for _, joined in _history(lectures)[1:])
         finding = words(
             "index.course_finding",
@@ -143,14 +143,16 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
                 "name": clean(course, _LONGEST_NAME),
                 "finding": finding,
                 "breaks": words("index.course_breaks", n=breaks) if breaks else "",
-                "first": words.date(lectures[0].get("started_at")),
-                "last": words.date(lectures[-1].get("started_at")),
+                "first": words.day(lectures[0].get("started_at")),
+                "last": words.day(lectures[-1].get("started_at")),
                 "svg": charts.history(
                     name,
                     _history(lectures),
                     words,
                     title=f"{clean(course, _LONGEST_NAME)}: {finding}",
-                    description=words("index.course_describe", mean=words.index(np.mean(known))),
+                    description=words(
+                        "index.course_describe", mean=words.index(sum(known) / len(known))
+                    ),
                 ),
             }
         )
@@ -163,9 +165,7 @@ def _history(lectures: Sequence[Facts]) -> list[tuple[float | None, bool]]:
     before: tuple[Any, ...] | None = None
     for facts in lectures:
         mean = facts.get("engagement_mean")
-        kind = tuple(
-            facts.get(name) for name in ("model_sha256", "layout", "engagement_variant")
-        )
+        kind = tuple(facts.get(name) for name in ("model_sha256", "layout", "engagement_variant"))
         result.append((None if mean is None else float(mean), before in (None, kind)))
         if mean is not None:
             before = kind

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fer_core import assets, charts, figures, overview, sections
+from fer_core.story import Story, facts_of, moments_of, safe_address, second_link
 from fer_core.summary import Lecture
 from fer_core.wording import Wording, clean, words
 
@@ -49,19 +50,19 @@ def lecture_page(
     Returns:
         A whole HTML document that loads nothing from anywhere.
     """
-    facts = sections.facts_of(recording)
+    facts = facts_of(recording)
     text = words()
     presence = facts.get("mode") == "presence"
     failed = facts.get("status") == "failed"
     lecture = Lecture.of(seconds.head(0) if failed else seconds, presence=presence)
-    story = sections.Story(
+    story = Story(
         facts=facts,
         lecture=lecture,
-        moments=[] if failed or presence else sections.moments_of(moments),
+        moments=[] if failed or presence else moments_of(moments),
         course=clean(course),
         presence=presence,
         words=text,
-        link=sections.time_link(time_link, str(facts.get("recording_id") or ""), video_href),
+        link=second_link(time_link, str(facts.get("recording_id") or ""), video_href),
     )
     values: dict[str, Any] = {
         "head": sections.header(story),
@@ -69,7 +70,7 @@ def lecture_page(
         "method": sections.method(story),
         "presence": presence,
         "failed": failed,
-        "index_href": sections.safe_address(index_href) or "#main",
+        "index_href": safe_address(index_href) or "#main",
         "recording_id": facts.get("recording_id") or "",
         "version": facts.get("version") or "",
         "key_patterns": charts.key_patterns(),
@@ -83,7 +84,7 @@ def lecture_page(
     return _render("lecture.html.j2", text, values)
 
 
-def _figures(story: sections.Story) -> dict[str, Any]:
+def _figures(story: Story) -> dict[str, Any]:
     if not len(story.lecture):
         return dict.fromkeys(("people", "curve", "groups", "seven", "expressions"))
     columns, rows = story.lecture.columns(), story.lecture.rows()

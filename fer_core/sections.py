@@ -6,125 +6,25 @@ One function a section; numbers come from ``summary``, pictures from ``figures``
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from fer_core.summary import GROUPS, STATES, Lecture
-from fer_core.wording import Wording, clean, rounded_parts
-
-Facts = dict[str, Any]
-"""One row of ``recordings`` without any of pandas' missing values: NULL is None."""
+from fer_core.story import (
+    Moment,
+    Story,
+    group_shares,
+    people_text,
+    span,
+    state_name,
+    weights_of,
+)
+from fer_core.summary import GROUPS, STATES
+from fer_core.wording import rounded_parts
 
 Pairs = list[tuple[str, str]]
 """Names and values of a description list."""
-
-_LONGEST_TEXT: Final = 4000
-_LONGEST_ADDRESS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One row of ``moments`` as the page needs it."""
-
-    number: str
-    start: int
-    stop: int
-    change: float
-    low: float
-    high: float
-    people: int
-    at_layout_change: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """Everything the sections of one page are written from."""
-
-    facts: Facts
-    lecture: Lecture
-    moments: list[Moment]
-    course: str
-    presence: bool
-    words: Wording
-    link: str | None
-
-    def href(self, second: int) -> str | None:
-        """Return the address of a second of the recording, or None if there is none."""
-        return self.link.replace("{second}", str(second)) if self.link else None
-
-
-def facts_of(row: Mapping[str, Any]) -> Facts:
-    """Return a row with None for every kind of NULL, and its texts fit for a page."""
-    facts: Facts = {}
-    for name, value in row.items():
-        if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
-            facts[name] = None
-        else:
-            facts[name] = clean(value, _LONGEST_TEXT) if isinstance(value, str) else value
-    return facts
-
-
-def moments_of(table: pd.DataFrame) -> list[Moment]:
-    """Return the moments of one recording, the clearest first."""
-    rows = table.sort_values("rank", kind="stable").to_dict("records")
-    return [
-        Moment(
-            number=str(index),
-            start=int(row["start_second"]),
-            stop=int(row["end_second"]),
-            change=float(row["change"]),
-            low=float(row["change_low"]),
-            high=float(row["change_high"]),
-            people=int(row["people"]),
-            at_layout_change=bool(row["at_layout_change"]),
-        )
-        for index, row in enumerate(rows, start=1)
-    ]
-
-
-def time_link(template: str, recording_id: str, video_href: str | None) -> str | None:
-    """Return an address with ``{second}`` left open, or None if nothing safe can be linked.
-
-    Args:
-        template: the setting ``report.time_link``; wins over the video where not empty.
-        recording_id: quoted into ``{recording_id}``.
-        video_href: address of the recording, relative to the page.
-    """
-    if template:
-        link = template.replace("{recording_id}", quote(recording_id, safe=""))
-    elif video_href:
-        link = quote(video_href, safe="%/:?&=+,;@!$()*~") + "#t={second}"
-    else:
-        return None
-    return link if _is_safe(link) else None
-
-
-def safe_address(address: str | None) -> str | None:
-    """Return an address if a page may link to it, else None."""
-    return address if address and _is_safe(address) else None
-
-
-def _is_safe(address: str) -> bool:
-    """Say whether an address is http, https, file or relative, to every browser."""
-    # Browsers drop white space and control characters from addresses, so that 'java\nscript:'
-    # would be a scheme to them and none to us.
-    if len(address) > _LONGEST_ADDRESS or any(ord(c) <= 32 or 127 <= ord(c) < 160 for c in address):
-        return False
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return False
-    scheme = parts.scheme.lower()
-    if scheme in ("http", "https"):
-        return bool(parts.netloc)
-    return scheme in ("", "file") and clean(address, _LONGEST_ADDRESS) == address
 
 
 def header(story: Story) -> dict[str, Any]:
@@ -154,20 +54,22 @@ def header(story: Story) -> dict[str, Any]:
 def notice(story: Story) -> dict[str, Any]:
     """Return what the page is, on what ground it was made, and what it is not for."""
     facts, words = story.facts, story.words
+    failed = facts.get("status") == "failed"
     kind = "presence" if story.presence else "emotion"
-    grounds: Pairs = [
-        (words("notice.mode"), words(f"notice.mode_{kind}")),
-        (words("notice.jurisdiction"), facts.get("jurisdiction") or words("notice.no_jurisdiction")),
-    ]
+    grounds: Pairs = [] if failed else [(words("notice.mode"), words(f"notice.mode_{kind}"))]
+    place = facts.get("jurisdiction") or words("notice.no_jurisdiction")
+    grounds.append((words("notice.jurisdiction"), place))
     if facts.get("exemption"):
         grounds.append((words("notice.exemption"), facts["exemption"]))
     grounds.append((words("notice.consent"), facts.get("consent") or words("notice.no_consent")))
-    if facts.get("min_group"):
+    if facts.get("min_group") and not failed:
         grounds.append(
             (words("notice.group"), words("notice.group_value", n=int(facts["min_group"])))
         )
     return {
-        "what": words("notice.what_presence" if story.presence else "notice.what"),
+        "what": ""
+        if failed
+        else words("notice.what_presence" if story.presence else "notice.what"),
         "grounds": grounds,
         "limits": [words("notice.limits_use"), words("notice.limits_law")],
         "synthetic": bool(facts.get("synthetic")),
@@ -191,7 +93,7 @@ def minute(story: Story) -> dict[str, Any]:
     }
 
 
-def _sentence(story: Story) -> str:
+def _sentence(story: Story) -> str:  # noqa: PLR0911  one return a case
     words, lecture = story.words, story.lecture
     n = len(lecture)
     if not n:
@@ -201,12 +103,8 @@ def _sentence(story: Story) -> str:
         return words("minute.sentence_no_picture", **values)
     if not lecture.faces.any():
         return words("minute.sentence_nobody", **values)
-    median = float(np.median(lecture.people()))
-    values["people"] = (
-        words("minute.people", n=int(median))
-        if median.is_integer()
-        else words("minute.people_half", n=words.about(median))
-    )
+    values["people"] = people_text(words, float(np.median(lecture.people())))
+    least = int(story.facts.get("min_group") or 1)
     if lecture.count("values"):
         values["share"] = words.percent(lecture.count("values") / n)
         if story.presence:
@@ -214,9 +112,8 @@ def _sentence(story: Story) -> str:
         if not lecture.has("engagement"):
             return words("minute.sentence_no_index", **values)
         return words("minute.sentence", index=words.index(lecture.mean("engagement")), **values)
-    if lecture.count("withheld") == n and story.facts.get("min_group"):
-        least = str(story.facts["min_group"])
-        return words("minute.sentence_withheld", duration=values["duration"], n=least)
+    if lecture.faces.max() < least:
+        return words("minute.sentence_withheld", duration=values["duration"], n=str(least))
     if lecture.count("unread") == n:
         return words("minute.sentence_unread", **values)
     return words("minute.sentence_mixed", **values)
@@ -389,6 +286,7 @@ def method(story: Story) -> dict[str, Any]:
     variant = str(facts.get("engagement_variant") or "expression")
     least = str(facts.get("min_group") or 1)
     recording_id = str(facts.get("recording_id") or "")
+    limits = ["uneven"] if story.presence else ["feelings", "learning", "uneven", "best", "small"]
     return {
         "formula": [words("method.formula_presence")]
         if story.presence
@@ -398,16 +296,10 @@ def method(story: Story) -> dict[str, Any]:
             (names[name], words.about(0) if not weight else f"{weight:g}")
             for name, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0]))
         ],
-        "limits": [
-            words(f"method.limit_{name}")
-            for name in (("uneven",) if story.presence else ("feelings", "learning", "uneven", "best", "small"))
-        ],
+        "limits": [words(f"method.limit_{name}") for name in limits],
         "provenance": _provenance(story),
         "path": f"tables/seconds/*/*/{recording_id}.parquet",
-        "query": (
-            'lecturepulse query "select second, faces, engagement from seconds '
-            f"where recording_id = '{recording_id.replace(chr(39), chr(39) * 2)}'\""
-        ),
+        "query": words("method.query_command", id=recording_id),
     }
 
 
@@ -417,49 +309,17 @@ def _provenance(story: Story) -> Pairs:
     def sha(name: str) -> str:
         return words("method.sha", sha=facts.get(name) or words("units.nothing"))
 
-    model = facts.get("model")
+    model, unknown = facts.get("model"), words("units.nothing")
+    size = words("method.source_bytes", n=words.whole(facts.get("source_bytes") or 0))
     return [
         (
             words("method.model"),
             f"{model}, {sha('model_sha256')}" if model else words("method.model_none"),
         ),
         (words("method.detector"), f"{words('method.detector_value')}, {sha('detector_sha256')}"),
-        (
-            words("method.source"),
-            f"{words('method.source_bytes', n=words.whole(facts.get('source_bytes') or 0))}, "
-            f"{sha('source_sha256')}",
-        ),
-        (words("method.settings"), str(facts.get("settings_hash") or words("units.nothing"))),
+        (words("method.source"), f"{size}, {sha('source_sha256')}"),
+        (words("method.settings"), str(facts.get("settings_hash") or unknown)),
         (words("method.schema"), words("method.schema_value", n=str(facts.get("schema_version")))),
-        (words("method.version"), str(facts.get("version") or words("units.nothing"))),
-        (words("method.decoder"), f"ffmpeg {facts.get('ffmpeg_version') or words('units.nothing')}"),
+        (words("method.version"), str(facts.get("version") or unknown)),
+        (words("method.decoder"), f"ffmpeg {facts.get('ffmpeg_version') or unknown}"),
     ]
-
-
-def weights_of(story: Story) -> dict[str, float]:
-    """Return the weights of the seven expressions; empty if they are not on record."""
-    names = story.words.table("emotions")
-    try:
-        found = json.loads(story.facts.get("engagement_weights") or "{}")
-        weights = {name: float(found[name]) for name in names}
-    except (ValueError, KeyError, TypeError):
-        return {}
-    return weights if max(weights.values()) > 0 else {}
-
-
-def group_shares(lecture: Lecture) -> dict[str, float]:
-    """Return whole percentages of ``GROUPS``, adding up to 100."""
-    return dict(zip(GROUPS, rounded_parts(list(lecture.means("groups") * 100), 1), strict=True))
-
-
-def state_name(story: Story, state: str) -> str:
-    """Return the name of one of ``STATES`` as this page calls it."""
-    if state == "values" and story.presence:
-        return story.words("states.values_presence")
-    return story.words(f"states.{state}", n=str(story.facts.get("min_group") or 1))
-
-
-def span(words: Wording, low: float, high: float, write: Any = None) -> str:
-    """Write a range, or one number where both ends read the same."""
-    first, last = (write or words.whole)(low), (write or words.whole)(high)
-    return first if first == last else words("units.range", low=first, high=last)

@@ -73,7 +73,7 @@ class _Reader:
     """Collects the faces of a segment and reads their expressions in batches."""
 
     def __init__(self, job: Job) -> None:
-        self._classifier = _classifier(job.model.name) if job.model else None
+        self._model = job.model
         self._least_px = job.settings.classification.min_face_px
         self._parts: list[Faces] = []
         self._crops: list[NDArray[np.uint8]] = []
@@ -83,12 +83,12 @@ class _Reader:
 
     def add(self, faces: Faces, image: NDArray[np.uint8]) -> None:
         self._parts.append(faces)
-        if self._classifier is None:
+        if self._model is None:
             return
         began = time.perf_counter()
         # Smaller faces are never scored, so reading them would be work for nothing.
         large = faces.box[:, 3] >= self._least_px
-        self._crops.append(self._classifier.align(image, faces.landmarks[large]))
+        self._crops.append(classify.align_faces(image, faces.landmarks[large]))
         self._waiting += int(large.sum())
         if self._waiting >= _BATCH_FACES:
             self._flush()
@@ -96,7 +96,7 @@ class _Reader:
 
     def finish(self) -> Faces:
         faces = Faces.concat(self._parts)
-        if self._classifier is None:
+        if self._model is None:
             return faces
         began = time.perf_counter()
         self._flush()
@@ -107,8 +107,10 @@ class _Reader:
         return replace(faces, probs=probs)
 
     def _flush(self) -> None:
-        if self._classifier is not None and self._waiting:
-            self._probs.append(self._classifier.classify(np.concatenate(self._crops)))
+        if self._model is not None and self._waiting:
+            # Loaded for the first face only: TensorFlow takes seconds to import.
+            classifier = _classifier(self._model.name)
+            self._probs.append(classifier.classify(np.concatenate(self._crops)))
         self._crops, self._waiting = [], 0
 
 

@@ -249,7 +249,9 @@ def smooth(values: FloatArray, width_s: int) -> FloatArray:
         width_s: seconds averaged; fewer at the ends of an unbroken stretch.
     """
     result = np.full(values.shape, math.nan)
-    missing = np.isnan(values) if values.ndim == 1 else np.isnan(values).any(axis=1)
+    missing: NDArray[np.bool_] = np.isnan(values)
+    if values.ndim > 1:
+        missing = np.logical_or.reduce(missing, axis=1)
     before, after = width_s // 2, width_s - width_s // 2
     for start, stop in runs(~missing):
         total = np.concatenate(

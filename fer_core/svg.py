@@ -38,7 +38,8 @@ def tag(name: str, /, *children: str, **attributes: str | float | None) -> Marku
         if value is not None
     )
     inner = Markup("").join(
-        child if isinstance(child, Markup) else escape(clean(child, len(child))) for child in children
+        child if isinstance(child, Markup) else escape(clean(child, len(child)))
+        for child in children
     )
     return Markup(f"<{name}{given}>{inner}</{name}>")  # noqa: S704  both parts are escaped above
 

@@ -21,7 +21,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from fer_core import progress
@@ -135,12 +134,7 @@ def _short(name: str, width: int = 36) -> str:
 
 
 def table(frame: pd.DataFrame) -> None:
-    """Print rows as a table."""
-    import pandas as pd
-
-    shown = Table(box=None, header_style="bold", pad_edge=False)
-    for name in frame.columns:
-        shown.add_column(Text(str(name)))
-    for row in frame.itertuples(index=False):
-        shown.add_row(*(Text("" if pd.isna(value) else str(value)) for value in row))
-    out.print(shown)
+    """Print all rows and columns of a table, whatever the terminal's width."""
+    text = frame.to_string(index=False, na_rep="NULL", float_format=lambda value: f"{value:.6g}")
+    for row in text.split("\n"):
+        line(row)

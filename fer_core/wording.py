@@ -22,12 +22,14 @@ LANGUAGE: Final = "en"
 
 # Control characters, lone surrogates, noncharacters and bidirectional overrides: not allowed in
 # HTML, not writable as UTF-8, or able to make one name look like another.
-_UNPRINTABLE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
-    "\u202a-\u202e\u2066-\u2069"
-    + "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(1, 17))
-    + "]"
+_NONCHARACTERS: Final = "".join(
+    chr(plane * 0x10000 + last) for plane in range(17) for last in (0xFFFE, 0xFFFF)
 )
+_UNPRINTABLE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\u202a-\u202e\u2066-\u2069"
+    f"{_NONCHARACTERS}]"
+)
+_LEAST_PERCENT: Final = 0.01
 
 
 def clean(text: str, limit: int = 400) -> str:
@@ -86,10 +88,10 @@ class Wording:
         return f"{number:+.2f}".replace("-", "−")
 
     def percent(self, share: float) -> str:
-        """Write a share; never '0 %' of something that is there, nor '100 %' with a part missing."""
-        if 0 < share < 0.01:
+        """Write a share; never '0 %' of what is there, nor '100 %' with a part missing."""
+        if 0 < share < _LEAST_PERCENT:
             return self("units.percent", n="<1")
-        if 0.99 < share < 1:
+        if 1 - _LEAST_PERCENT < share < 1:
             return self("units.percent", n=">99")
         return self("units.percent", n=f"{100 * share:.0f}")
 
@@ -110,6 +112,10 @@ class Wording:
         else:
             return self("units.seconds", n=s)
         return " ".join(self(key, n=n) for key, n in parts if n)
+
+    def day(self, moment: datetime | None) -> str:
+        """Write the day (UTC) of a point in time, or that it is not known."""
+        return self("units.no_date") if moment is None else moment.strftime("%Y-%m-%d")
 
     def date(self, moment: datetime | None) -> str:
         """Write a point in time (UTC), or that it is not known."""

@@ -86,7 +86,7 @@ def seconds(
             "clock": pd.date_range(START, periods=n, freq="s"),
             "frames": frames,
             "faces": faces,
-            "faces_scored": np.where(given, scored, 0),
+            "faces_scored": 0 if presence else scored,
             "uncertain": np.where(given, 1 - scored / np.maximum(faces, 1), np.nan),
             "facing": np.where((faces >= min_group), random.uniform(0.6, 0.95, n), np.nan),
             "engagement": np.where(given, engagement, np.nan),
@@ -209,9 +209,7 @@ def recordings(count: int, seed: int = 1, courses: int = 4) -> pd.DataFrame:
     frame = as_stored(rows, RECORDINGS)
     course = [f"course-{number % courses + 1}" for number in range(count)]
     month = [when.strftime("%Y-%m") for when in frame["started_at"]]
-    page = [
-        f"{name}/{key}.html" for name, key in zip(course, frame["recording_id"], strict=True)
-    ]
+    page = [f"{name}/{key}.html" for name, key in zip(course, frame["recording_id"], strict=True)]
     return frame.assign(course=course, month=month, page=page)
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -21,8 +22,9 @@ LONG_FILES: dict[str, str] = {}
 
 MOST_BYTES = 20_000_000
 
-# Names that may be defined in more than one module.
+# Not counted when names are compared.
 SHARED_NAMES = {"main"}  # every program has one
+COMMANDS = "fer_core/cli.py"  # its functions are named as the commands a person types
 
 # Written so that this file does not match itself.
 REGISTRY_HOST = re.compile(
@@ -76,43 +78,75 @@ def matches(pattern: re.Pattern[str]) -> list[str]:
     ]
 
 
+def nothing(found: Iterable[str]):
+    """Fail with one line for each thing found; pytest would shorten a list."""
+    if lines := list(found):
+        pytest.fail("\n".join(lines), pytrace=False)
+
+
 def test_a_public_name_is_defined_in_one_module_only():
     homes: defaultdict[str, set[str]] = defaultdict(set)
     for file in python_files(*PACKAGES):
+        if name(file) == COMMANDS:
+            continue
         for node in parsed(file).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 homes[node.name].add(name(file))
-    doubled = {
-        public: sorted(files)
-        for public, files in homes.items()
+    nothing(
+        f"{public} is defined in {' and '.join(sorted(files))}"
+        for public, files in sorted(homes.items())
         if len(files) > 1 and not public.startswith("_") and public not in SHARED_NAMES
-    }
-    assert not doubled
+    )
 
 
 def test_files_stay_short_enough_to_read():
     lengths = {name(f): len(f.read_bytes().splitlines()) for f in tree() if f.suffix == ".py"}
-    long = {file: n for file, n in lengths.items() if n > MOST_LINES and file not in LONG_FILES}
-    assert not long
-    assert not [file for file in LONG_FILES if lengths.get(file, 0) <= MOST_LINES]
+    nothing(
+        f"{file} has {length} lines; {MOST_LINES} are allowed"
+        for file, length in lengths.items()
+        if length > MOST_LINES and file not in LONG_FILES
+    )
+    nothing(
+        f"{file} needs no exception in LONG_FILES"
+        for file in LONG_FILES
+        if lengths.get(file, 0) <= MOST_LINES
+    )
 
 
 def test_every_module_says_what_lives_in_it():
-    assert not [
-        name(f) for f in python_files(*PACKAGES, "tools") if not ast.get_docstring(parsed(f))
-    ]
+    nothing(
+        f"{name(f)} has no docstring"
+        for f in python_files(*PACKAGES, "tools")
+        if not ast.get_docstring(parsed(f))
+    )
+
+
+def test_every_module_has_its_place_in_the_import_direction():
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    (layers,) = [c["layers"] for c in linter["importlinter"]["contracts"] if "layers" in c]
+    placed = set(re.findall(r"[\w.]+", " ".join(layers)))
+    rooms = {
+        f"fer_core.{file.relative_to(ROOT / 'fer_core').parts[0].removesuffix('.py')}"
+        for file in python_files("fer_core")
+    }
+    nothing(
+        f"{room} stands in no layer of pyproject.toml"
+        for room in sorted(rooms - placed - {"fer_core.__init__"})
+    )
 
 
 def test_no_file_is_too_large_for_a_repository():
-    assert not [name(f) for f in tree() if f.stat().st_size > MOST_BYTES]
+    nothing(
+        f"{name(f)} has {f.stat().st_size} bytes" for f in tree() if f.stat().st_size > MOST_BYTES
+    )
 
 
 def test_no_text_names_a_package_registry():
-    assert not matches(REGISTRY_HOST)
+    nothing(matches(REGISTRY_HOST))
 
 
 def test_no_text_names_a_place_on_someones_machine():
-    assert not matches(MACHINE_PATH)
+    nothing(matches(MACHINE_PATH))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +165,7 @@ def test_the_patterns_find_what_they_are_for(pattern, text, found):
 def locked(lock: str) -> dict[str, str]:
     """Return name: version of a lock, whose every entry must have a hash."""
     entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text(encoding="utf-8").strip())
-    assert not [e.splitlines()[0] for e in entries if "--hash=sha256:" not in e]
+    nothing(f"{lock}: {e} has no hash" for e in entries if "--hash=sha256:" not in e)
     pairs = [re.match(r"([\w.-]+)==([^\s;]+)", entry) for entry in entries]
     return {canonicalize_name(pair[1]): pair[2] for pair in pairs if pair}
 

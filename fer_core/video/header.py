@@ -21,7 +21,7 @@ _LINES: Final = 2000
 _TEXT_CHARS: Final = 200
 _CHAPTERS: Final = 200
 
-_DURATION = re.compile(r"^\[info\]   Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?),")
+_DURATION = re.compile(r"^\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+), start: (-?[\d.]+)")
 _CONTAINER = re.compile(r"^\[info\] Input #0, (.+?), from ")
 _STREAM = re.compile(
     r"^\[info\]   Stream #0:(?P<index>\d+)\S*: (?P<kind>Video|Audio): (?P<codec>\w+)(?P<rest>.*)"
@@ -66,15 +66,15 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
         )
     width, height = _as_shown(shown)
     texts, chapters = _parse_ffmetadata(header.output)
-    container, duration = header.first(_CONTAINER), header.first(_DURATION)
+    container = (header.first(_CONTAINER) or ["", ""])[1]
     return VideoInfo(
         path=path,
         size_bytes=size_bytes,
-        container=container[1] if container else "",
+        container=container,
         codec=video["codec"],
         width=width,
         height=height,
-        duration_s_from_header=_as_seconds(duration),
+        duration_s_from_header=_as_seconds(header.first(_DURATION), container),
         frame_rate_from_header=_as_rate(_RATE.search(video["rest"]), decoded.first(TIME_BASE)),
         stream_index=int(video["index"]),
         has_audio=any(stream["kind"] == "Audio" for stream in header.all(_STREAM)),
@@ -174,10 +174,14 @@ def _as_shown(shown: re.Match[str]) -> tuple[int, int]:
     return width, max(1, round(height / aspect))
 
 
-def _as_seconds(match: re.Match[str] | None) -> float | None:
+def _as_seconds(match: re.Match[str] | None, container: str) -> float | None:
     if match is None:
         return None
-    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) or None
+    duration_s = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+    # Matroska declares the time of its end; everybody else the length.
+    if container.startswith("matroska"):
+        duration_s -= max(0.0, float(match[4]))
+    return duration_s if duration_s > 0 else None
 
 
 def _as_rate(average: re.Match[str] | None, config: re.Match[str] | None) -> Fraction | None:

@@ -25,8 +25,11 @@ from fer_core.video.program import GRACE_S, SHOWINFO, SHOWN, TIME_BASE, Ffmpeg
 MAX_RECORDING_S: Final = 24 * 3600
 """Longest recording looked at, seconds; a damaged time stamp can claim centuries."""
 
-# Where a decode may start, seconds before the segment. Containers with an index find the right
-# key frame at once, MPEG-TS needs to be given a whole group of pictures.
+# Containers that hold the time of every picture. In the others (MPEG-PS, TS, AVI, GIF …) ffmpeg
+# guesses times after a jump, up to 0.1 s wrong as measured: they are only read from the start.
+_SEEKABLE: Final = ("mov,", "matroska,", "flv")
+# Where a decode may start, seconds before the segment: mostly the first will do. Recordings without
+# true key pictures (intra refresh, wrong marks) need a run-up.
 _BACK_S: Final = (0, 20)
 _READ_AHEAD_BYTES: Final = 64 << 20
 _READ_AHEAD_FRAMES: Final = 8
@@ -44,11 +47,15 @@ _DAMAGED = re.compile(
 def plan_segments(info: VideoInfo, segment_s: int) -> list[Segment]:
     """Cut a recording into segments; the last is open-ended, since a header may be wrong.
 
+    A container in which one cannot jump to an exact time is one segment.
+
     Args:
         info: from ``probe``.
         segment_s: length of a segment, whole seconds.
     """
     declared_s = min(info.duration_s_from_header or 0.0, MAX_RECORDING_S)
+    if not info.container.startswith(_SEEKABLE):
+        return [Segment(0, 0, None)]
     starts = range(0, max(1, math.ceil(declared_s)), segment_s)
     return [
         Segment(i, start_s, start_s + segment_s if i + 1 < len(starts) else None)
@@ -133,7 +140,8 @@ class Sampler:
     def _sample(self) -> Generator[Frame, None, None]:
         path, start_s = self._info.path, self._segment.start_s
         program.check_file(path)
-        for seek_s in sorted({max(0, start_s - back_s) for back_s in _BACK_S} | {0}, reverse=True):
+        back_s = _BACK_S if self._info.container.startswith(_SEEKABLE) else ()
+        for seek_s in sorted({max(0, start_s - back) for back in back_s} | {0}, reverse=True):
             with self._decode(seek_s) as decode:
                 image = decode.next_image()
                 if image is not None and (seek_s == 0 or decode.log.starts_in_time()):

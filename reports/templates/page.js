@@ -37,13 +37,13 @@
       line.setAttribute("visibility", "visible");
     }
     for (const plot of plots) {
-      const input = plot.querySelector("input"), output = plot.querySelector("output");
+      const input = plot.querySelector("input"), line = plot.querySelector(".read");
       input.value = String(second);
       input.setAttribute("aria-valuetext", `${clock(second)}: ${text}`);
       const time = document.createElement(data.link ? "a" : "b");
       time.textContent = clock(second);
       if (data.link) time.href = data.link.replaceAll("{second}", String(second));
-      output.replaceChildren(time, ` ${text}`);
+      line.replaceChildren(time, ` ${text}`);
     }
   };
   for (const plot of plots) {

@@ -1,0 +1,159 @@
+"""What every section of a lecture's page is written from, and the phrases several of them use.
+
+What a section says is in ``sections`` and ``figures``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import pandas as pd
+
+from fer_core.summary import GROUPS, Lecture
+from fer_core.wording import Wording, clean, rounded_parts
+
+Facts = dict[str, Any]
+"""One row of ``recordings`` without any of pandas' missing values: NULL is None."""
+
+_LONGEST_TEXT: Final = 4000
+_LONGEST_ADDRESS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One row of ``moments`` as the page needs it."""
+
+    number: str
+    start: int
+    stop: int
+    change: float
+    low: float
+    high: float
+    people: int
+    at_layout_change: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything the sections of one page are written from."""
+
+    facts: Facts
+    lecture: Lecture
+    moments: list[Moment]
+    course: str
+    presence: bool
+    words: Wording
+    link: str | None
+
+    def href(self, second: int) -> str | None:
+        """Return the address of a second of the recording, or None if there is none."""
+        return self.link.replace("{second}", str(second)) if self.link else None
+
+
+def facts_of(row: Mapping[str, Any]) -> Facts:
+    """Return a row with None for every kind of NULL, and its texts fit for a page."""
+    facts: Facts = {}
+    for name, value in row.items():
+        if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+            facts[name] = None
+        else:
+            facts[name] = clean(value, _LONGEST_TEXT) if isinstance(value, str) else value
+    return facts
+
+
+def moments_of(table: pd.DataFrame) -> list[Moment]:
+    """Return the moments of one recording, the clearest first."""
+    rows = table.sort_values("rank", kind="stable").to_dict("records")
+    return [
+        Moment(
+            number=str(index),
+            start=int(row["start_second"]),
+            stop=int(row["end_second"]),
+            change=float(row["change"]),
+            low=float(row["change_low"]),
+            high=float(row["change_high"]),
+            people=int(row["people"]),
+            at_layout_change=bool(row["at_layout_change"]),
+        )
+        for index, row in enumerate(rows, start=1)
+    ]
+
+
+def second_link(template: str, recording_id: str, video_href: str | None) -> str | None:
+    """Return an address with ``{second}`` left open, or None if nothing safe can be linked.
+
+    Args:
+        template: the setting ``report.time_link``; wins over the video where not empty.
+        recording_id: quoted into ``{recording_id}``.
+        video_href: address of the recording, relative to the page.
+    """
+    if template:
+        link = template.replace("{recording_id}", quote(recording_id, safe=""))
+    elif video_href:
+        link = quote(video_href, safe="%/:?&=+,;@!$()*~") + "#t={second}"
+    else:
+        return None
+    return link if _is_safe(link) else None
+
+
+def safe_address(address: str | None) -> str | None:
+    """Return an address if a page may link to it, else None."""
+    return address if address and _is_safe(address) else None
+
+
+def _is_safe(address: str) -> bool:
+    """Say whether an address is http, https, file or relative, to every browser."""
+    # Browsers drop white space and control characters from addresses, so that 'java\nscript:'
+    # would be a scheme to them and none to us.
+    if len(address) > _LONGEST_ADDRESS or any(ord(c) <= 32 or 127 <= ord(c) < 160 for c in address):
+        return False
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    scheme = parts.scheme.lower()
+    if scheme in ("http", "https"):
+        return bool(parts.netloc)
+    return scheme in ("", "file") and clean(address, _LONGEST_ADDRESS) == address
+
+
+def weights_of(story: Story) -> dict[str, float]:
+    """Return the weights of the seven expressions; empty if they are not on record."""
+    names = story.words.table("emotions")
+    try:
+        found = json.loads(story.facts.get("engagement_weights") or "{}")
+        weights = {name: float(found[name]) for name in names}
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return weights if max(weights.values()) > 0 else {}
+
+
+def group_shares(lecture: Lecture) -> dict[str, float]:
+    """Return whole percentages of ``GROUPS``, adding up to 100."""
+    return dict(zip(GROUPS, rounded_parts(list(lecture.means("groups") * 100), 1), strict=True))
+
+
+def state_name(story: Story, state: str) -> str:
+    """Return the name of one of ``STATES`` as this page calls it."""
+    if state == "values" and story.presence:
+        return story.words("states.values_presence")
+    return story.words(f"states.{state}", n=str(story.facts.get("min_group") or 1))
+
+
+def people_text(words: Wording, count: float) -> str:
+    """Write a number of people, which as a median may end in a half."""
+    if count.is_integer():
+        return words("minute.people", n=int(count))
+    return words("minute.people_half", n=words.about(count))
+
+
+def span(
+    words: Wording, low: float, high: float, write: Callable[[float], str] | None = None
+) -> str:
+    """Write a range, or one number where both ends read the same."""
+    first, last = (write or words.whole)(low), (write or words.whole)(high)
+    return first if first == last else words("units.range", low=first, high=last)
