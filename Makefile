@@ -12,7 +12,7 @@ ARGS ?=
 PYTHON ?=
 
 BIN := .venv/bin
-UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+UV := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes \
       --no-header --no-annotate
 
 # The shell gets values, never code: spaces, quotes and dollar signs in a path stay what they are.

@@ -74,7 +74,7 @@ def measure(path: Path, settings: Settings) -> Figures:
     with tempfile.TemporaryDirectory(prefix="lecturepulse-bench-") as scratch:
         settings = settings.model_copy(update={"out": Path(scratch)})
         began, own = time.perf_counter(), _own_cpu_s()
-        outcome = pipeline.recording(source, settings, force=True)
+        outcome = pipeline.process_recording(source, settings, force=True)
         wall_s, own = time.perf_counter() - began, _own_cpu_s() - own
         if outcome.recording_id is None or outcome.status == "failed":
             raise InputError(outcome.message, hint=outcome.hint)

@@ -92,7 +92,7 @@ def _without_server(
     settings = loaded.settings
     with Store(settings.out).writing():
         return pipeline.night(
-            paths, settings, lambda source: pipeline.recording(source, settings, force=force)
+            paths, settings, lambda source: pipeline.process_recording(source, settings, force=force)
         )
 
 
@@ -185,7 +185,7 @@ def query(
     from fer_core.query import ask
     from fer_core.store import Store
 
-    frame = ask(Store(loaded.settings.out), sql).df()
+    frame = ask(Store(loaded.settings.out), sql)
     if csv:
         frame.to_csv(sys.stdout, index=False)
     elif json:

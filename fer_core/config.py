@@ -101,13 +101,15 @@ def _toml_value(value: object) -> str:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # "-sig": some editors begin a file with a byte order mark.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"The configuration file {path} does not exist.",
             hint="Make one: lecturepulse config init",
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # tomllib gives up in these two other ways on numbers too long and nesting too deep.
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"The configuration file {path} is not valid TOML: {error}.",
             hint="Compare it with a fresh one: lecturepulse config init --stdout",
@@ -163,7 +165,7 @@ def _has(values: Mapping[str, Any], name: str) -> bool:
 
 
 def _suggest(name: str) -> str:
-    close = difflib.get_close_matches(name, leaves(), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, [*leaves(), *Settings.model_fields], n=1, cutoff=0.6)
     meant = f"Did you mean {close[0]}? " if close else ""
     return f"{meant}All settings: lecturepulse config show"
 

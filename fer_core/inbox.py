@@ -14,6 +14,7 @@ import stat
 import time
 import tomllib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,9 @@ _LAYOUT_WORDS: Final = {
     "camera": "camera",
     "classroom": "camera",
 }
+# Clocks run on from the start, and months are four digits and two: neither may leave its range.
+_EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(3000, 1, 1, tzinfo=UTC)
 
 
 class Sidecar(BaseModel):
@@ -43,7 +47,7 @@ class Sidecar(BaseModel):
 
     course: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     title: Annotated[str, Field(max_length=500)] | None = None
-    started_at: AwareDatetime | None = None
+    started_at: Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)] | None = None
     layout: Annotated[str, Field(pattern="^(gallery|speaker|camera)$")] | None = None
     synthetic: bool = False
 
@@ -90,9 +94,9 @@ def discover(
 ) -> Found:
     """Find the recordings behind files, folders and globs.
 
-    Folders are searched to any depth for the known extensions; a file named by itself is taken
-    whatever its ending. A course is, in this order: the setting, the sidecar, the folder the
-    recording lies in.
+    Folders are searched to any depth for the known extensions, patterns likewise match only
+    those; a file named by itself is taken whatever its ending or age. A course is, in this
+    order: the setting, the sidecar, the folder the recording lies in.
 
     Args:
         paths: files, folders or glob patterns.
@@ -103,9 +107,9 @@ def discover(
     waiting: list[Path] = []
     failed: list[tuple[Path, InputError]] = []
     seen: set[Path] = set()
-    for inbox in _expanded(paths):
+    for inbox, by_hand in _expanded(paths):
         try:
-            candidates = _candidates(inbox, settings)
+            candidates = _candidates(inbox, settings, failed, by_hand=by_hand)
         except InputError as error:
             failed.append((inbox, error))
             continue
@@ -115,7 +119,7 @@ def discover(
                 if real in seen:
                     continue
                 seen.add(real)
-                if not _settled(real, inbox, settings, now()):
+                if not _settled(real, inbox, settings, now(), by_hand=by_hand):
                     waiting.append(path)
                     continue
                 sources.append(_source(real, settings))
@@ -125,7 +129,7 @@ def discover(
     return Found(tuple(sources), tuple(waiting), tuple(failed))
 
 
-def file_sha256(path: Path) -> str:
+def content_sha256(path: Path) -> str:
     """Return the sha256 of a recording as hex digits.
 
     Raises:
@@ -146,19 +150,33 @@ def unreadable(path: Path, error: OSError) -> InputError:
     )
 
 
-def _expanded(paths: Iterable[str | Path]) -> list[Path]:
-    found: list[Path] = []
+def _expanded(paths: Iterable[str | Path]) -> list[tuple[Path, bool]]:
+    """Return absolute paths, and whether a person named each of them rather than a pattern."""
+    found: list[tuple[Path, bool]] = []
     for given in paths:
-        path = Path(given).expanduser()
-        if not path.exists() and glob.has_magic(str(path)):
-            matches = sorted(glob.glob(str(path), recursive=True))
-            found += [Path(match).absolute() for match in matches] or [path.absolute()]
-        else:
-            found.append(path.absolute())
+        path = Path(given)
+        with suppress(RuntimeError):  # no such user: then the tilde belongs to the name
+            path = path.expanduser()
+        matches: list[str] = []
+        if glob.has_magic(str(path)) and not _exists(path):
+            matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute
+        found += [(Path(match).absolute(), False) for match in matches]
+        if not matches:
+            found.append((path.absolute(), True))
     return found
 
 
-def _candidates(inbox: Path, settings: Discovery) -> list[Path]:
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _candidates(
+    inbox: Path, settings: Discovery, failed: list[tuple[Path, InputError]], *, by_hand: bool
+) -> list[Path]:
     try:
         mode = inbox.stat().st_mode
     except OSError as error:
@@ -167,12 +185,17 @@ def _candidates(inbox: Path, settings: Discovery) -> list[Path]:
                 f"Nothing matches {inbox.name!r}.", hint="Check the pattern."
             ) from error
         raise unreadable(inbox, error) from error
-    if not stat.S_ISDIR(mode):
-        return [inbox]
     endings = {f".{ending.lower().lstrip('.')}" for ending in settings.extensions}
+    if not stat.S_ISDIR(mode):
+        return [inbox] if by_hand or inbox.suffix.lower() in endings else []
     found: list[Path] = []
+
+    def skipped(error: OSError) -> None:
+        folder = Path(error.filename)
+        failed.append((folder, unreadable(folder, error)))
+
     # os.walk does not follow links to folders, so a link that points upwards cannot loop.
-    for folder, folders, names in os.walk(inbox):
+    for folder, folders, names in os.walk(inbox, onerror=skipped):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
             Path(folder, name)
@@ -191,7 +214,7 @@ def _resolved(path: Path) -> Path:
         raise unreadable(path, error) from error
 
 
-def _settled(real: Path, inbox: Path, settings: Discovery, now: float) -> bool:
+def _settled(real: Path, inbox: Path, settings: Discovery, now: float, *, by_hand: bool) -> bool:
     try:
         status = real.stat()
     except OSError as error:
@@ -200,9 +223,10 @@ def _settled(real: Path, inbox: Path, settings: Discovery, now: float) -> bool:
         raise InputError(
             f"{real.name!r} is not a regular file.", hint="Give a video file or a folder of them."
         )
-    if inbox.is_file():  # named by hand: the person knows that it is complete
+    if by_hand and inbox.is_file():  # the person knows that it is complete
         return True
-    if not real.is_relative_to(inbox.resolve()):
+    folder = inbox.parent if inbox.is_file() else inbox
+    if not real.is_relative_to(folder.resolve()):
         raise InputError(
             f"{real.name!r} is a link that leads out of the inbox.",
             hint="Copy the recording into the inbox, or name the file itself.",
@@ -218,7 +242,8 @@ def _source(path: Path, settings: Discovery) -> Source:
         course = match[1]
     if match := _ZOOM_NAME.match(path.name):
         try:
-            started_at = datetime.strptime(match[1] + match[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+            named_at = datetime.strptime(match[1] + match[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+            started_at = named_at if _EARLIEST <= named_at < _LATEST else None
         except ValueError:
             started_at = None
     words = re.split(r"[^a-z]+", path.stem.lower())
@@ -234,22 +259,29 @@ def _source(path: Path, settings: Discovery) -> Source:
 
 def _read_sidecar(path: Path) -> Sidecar:
     try:
-        return Sidecar.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return Sidecar()
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise InputError(
+                f"The sidecar {path.name!r} is not a regular file.", hint="Remove or replace it."
+            )
+        # "-sig": some editors begin a file with a byte order mark.
+        return Sidecar.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
+        # A recording's name may fill the 255 bytes there are, so that no sidecar's name fits.
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+            return Sidecar()
         raise unreadable(path, error) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"The sidecar {path.name!r} is not valid TOML: {error}.",
-            hint='It may hold course, title, started_at, layout and synthetic: course = "…".',
-        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(
             f"The sidecar {path.name!r} is wrong at '{name}': {first['msg']}.",
             hint="It may hold course, title, started_at (with time zone), layout and synthetic.",
+        ) from error
+    # tomllib gives up in these two other ways on numbers too long and nesting too deep.
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"The sidecar {path.name!r} is not valid TOML: {error}.",
+            hint='It may hold course, title, started_at, layout and synthetic: course = "…".',
         ) from error
 
 

@@ -69,7 +69,7 @@ class NothingNew:
     message: str
 
 
-def prepare(source: Source, settings: Settings, store: Store, *, force: bool) -> Job | NothingNew:
+def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Job | NothingNew:
     """Open a recording and plan the work on it; ``NothingNew`` if it is done.
 
     Args:
@@ -89,7 +89,7 @@ def prepare(source: Source, settings: Settings, store: Store, *, force: bool) ->
         mtime_ns = source.path.stat().st_mtime_ns
     except OSError as error:
         raise inbox.unreadable(source.path, error) from error
-    sha256 = inbox.file_sha256(source.path)
+    sha256 = inbox.content_sha256(source.path)
     recording_id = sha256[:16]
     if not force and (known := _known(source, sha256, settings, permission, model, store)):
         return known

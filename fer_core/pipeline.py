@@ -105,7 +105,7 @@ def night(
     Args:
         paths: files, folders or globs.
         settings: all settings.
-        one: does one recording, such as ``recording`` or a Prefect sub-flow around it.
+        one: does one recording, such as ``process_recording`` or a Prefect sub-flow around it.
 
     Raises:
         PolicyError: a real recording without a jurisdiction; nothing has been done then.
@@ -123,7 +123,7 @@ def night(
     return Night(tuple(outcomes), found.waiting, index)
 
 
-def recording(
+def process_recording(
     source: Source,
     settings: Settings,
     *,
@@ -150,7 +150,7 @@ def recording(
     store = Store(settings.out)
     progress.tell("started", source.path.name)
     try:
-        job = jobs.prepare(source, settings, store, force=force)
+        job = jobs.plan(source, settings, store, force=force)
         if isinstance(job, NothingNew):
             outcome = Outcome(source.path, "skipped", job.recording_id, job.message)
         else:
@@ -208,7 +208,7 @@ def finish(
         InputError: not one picture could be decoded.
         TransientError: the file changed while it was being read.
     """
-    stored = [checkpoint.load(result) for result in results if isinstance(result, Path)]
+    stored = [checkpoint.restore(result) for result in results if isinstance(result, Path)]
     parts = [part for part in stored if part is not None and len(part[0].samples)]
     faults = [result for result in results if isinstance(result, InputError)]
     if not parts:

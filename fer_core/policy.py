@@ -15,40 +15,18 @@ from fer_core.settings import Deployment
 Mode = Literal["emotion", "presence"]
 
 AI_ACT_PLACES: Final = frozenset(
-    [
-        "AT",
-        "BE",
-        "BG",
-        "CY",
-        "CZ",
-        "DE",
-        "DK",
-        "EE",
-        "ES",
-        "FI",
-        "FR",
-        "GR",
-        "HR",
-        "HU",
-        "IE",
-        "IT",
-        "LT",
-        "LU",
-        "LV",
-        "MT",
-        "NL",
-        "PL",
-        "PT",
-        "RO",
-        "SE",
-        "SI",
-        "SK",
-        "IS",
-        "LI",
-        "NO",
-    ]
+    place
+    for places in (
+        "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK",
+        "IS LI NO",
+        "AX GF GP MF MQ RE YT",
+        "EU EL",
+    )
+    for place in places.split()
 )
-"""Member states of the EU, then of the EEA besides. Regulation (EU) 2024/1689, Art. 5(1)(f):
+"""Member states of the EU, then of the EEA besides; then places with a code of their own to which
+Union law applies (Art. 355 TFEU); then two codes that people write although ISO 3166 does not
+give them, for the Union and for Greece. Regulation (EU) 2024/1689, Art. 5(1)(f):
 inferring emotions in education institutions is prohibited since 2 February 2025, except for
 medical or safety reasons. As of November 2026; not legal advice."""
 
@@ -95,7 +73,8 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
     if deployment.exemption:
         return Permission(
             "emotion",
-            f"Jurisdiction {place}, {deployment.exemption} exemption: {deployment.exemption_reason}",
+            f"Jurisdiction {place}, {deployment.exemption} exemption: "
+            f"{deployment.exemption_reason}",
         )
     return Permission(
         "presence",

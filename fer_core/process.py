@@ -1,5 +1,7 @@
-"""Runs one child program under guard: its own process group, a limit on the time waited for it,
-its error stream always drained, and never left behind. What the program does is not known here.
+"""Runs one child program under guard; what the program does is not known here.
+
+Its own process group, a limit on the time waited for it, its error stream always drained, bounded
+memory, and never left behind.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import IO, Final, Self, cast
+from dataclasses import dataclass, replace
+from typing import IO, Final, Self, TypeVar, cast
 
 from fer_core.errors import EnvironmentProblem, TransientError
 
@@ -22,8 +24,12 @@ _CHUNK_BYTES: Final = 1 << 16
 _LINE_BYTES: Final = 4096
 _TAIL_LINES: Final = 40
 _DRAIN_GRACE_S: Final = 5.0
+_LONGEST_WAIT_S: Final = 0.25
+_REAP_PAUSE_S: Final = 0.005
 # ffmpeg writes files or colours its messages when these are set; a nightly job inherits anything.
 _UNWANTED_VARIABLES: Final = ("FFREPORT", "AV_LOG_FORCE")
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class Child:
         """
         filled = 0
         while filled < len(buffer):
-            self._wait(lambda pause_s: bool(self._poller.poll(1000 * pause_s)))
+            self._wait(lambda pause_s: self._poller.poll(1000 * pause_s) or None)
             count = cast("int", self._stdout.readinto(buffer[filled:]))  # type: ignore[attr-defined]
             if not count:
                 break
@@ -124,9 +130,7 @@ class Child:
         Raises:
             TimeoutError: the limit is used up.
         """
-        if self._ended is None:
-            self._wait(self._try_reap)
-        return self._reaped()
+        return self._settle(self._wait(self._reap))
 
     def kill(self) -> None:
         """Kill the whole group at once; safe from any thread, and when nothing runs any more."""
@@ -138,42 +142,42 @@ class Child:
 
     def stop(self) -> Ended:
         """Kill the child if it still runs, reap it and close its streams; safe to repeat."""
-        if self._ended is None:
-            self.kill()
-            while not self._try_reap(0.1):
-                pass
-        return self._reaped()
+        self.kill()
+        while (ended := self._reap(_REAP_PAUSE_S)) is None:
+            pass
+        return self._settle(ended)
 
-    def _wait(self, ready: Callable[[float], bool]) -> None:
+    def _wait(self, ready: Callable[[float], _T | None]) -> _T:
         while True:
-            limit_s = self._limit_s()
+            left_s = self._limit_s() - self._waited_s
             begun = time.monotonic()
-            done = ready(max(0.0, min(0.25, limit_s - self._waited_s)))
+            result = ready(max(0.0, min(_LONGEST_WAIT_S, left_s)))
             self._waited_s += time.monotonic() - begun
-            if done:
-                return
-            if self._waited_s >= limit_s:
+            if result is not None:
+                return result
+            # Asked anew: there may have been progress meanwhile.
+            if self._waited_s >= (limit_s := self._limit_s()):
                 raise TimeoutError(f"no answer within {limit_s:.0f} s")
 
-    def _try_reap(self, pause_s: float) -> bool:
-        # wait4 is the one call that also gives the processor time of this child alone.
-        pid, status, usage = os.wait4(self._popen.pid, os.WNOHANG)
-        if pid == 0:
-            time.sleep(min(pause_s, 0.005))
-            return False
-        self._popen.returncode = os.waitstatus_to_exitcode(status)
-        self._ended = Ended(self._popen.returncode, usage.ru_utime + usage.ru_stime, ())
-        return True
+    def _reap(self, pause_s: float) -> Ended | None:
+        if self._ended is None:
+            # wait4 is the one call that also gives the processor time of this child alone.
+            pid, status, usage = os.wait4(self._popen.pid, os.WNOHANG)
+            if pid:
+                self._popen.returncode = os.waitstatus_to_exitcode(status)
+                cpu_s = usage.ru_utime + usage.ru_stime
+                self._ended = Ended(self._popen.returncode, cpu_s, ())
+            else:
+                time.sleep(min(pause_s, _REAP_PAUSE_S))
+        return self._ended
 
-    def _reaped(self) -> Ended:
-        assert self._ended is not None
+    def _settle(self, ended: Ended) -> Ended:
         if not self._stdout.closed:
             # A grandchild that inherited the stream could keep it open for ever.
             self._drainer.join(_DRAIN_GRACE_S)
             self._stdout.close()
-            ended = self._ended
-            self._ended = Ended(ended.returncode, ended.cpu_s, tuple(self._tail))
-        return self._ended
+            self._ended = replace(ended, tail=tuple(self._tail))
+        return self._ended or ended
 
     def _drain(self) -> None:
         stderr = cast("IO[bytes]", self._popen.stderr)
@@ -193,9 +197,10 @@ def run(
     """Run a child to its end.
 
     Args:
-        command, claim: as for ``Child``.
+        command: program and arguments.
         limit_s: seconds it may take.
         max_output_bytes: output beyond it is read and dropped.
+        claim: as for ``Child``.
 
     Returns:
         The beginning of its output, and how it ended.
@@ -215,7 +220,7 @@ def run_lines(command: Sequence[str], *, limit_s: float, take: Callable[[str], N
     """Run a child to its end, and hand over its output line by line.
 
     Args:
-        command: as for ``Child``.
+        command: program and arguments.
         limit_s: seconds it may take.
         take: called with every line.
 

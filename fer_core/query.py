@@ -1,8 +1,9 @@
-"""SQL over the tables: DuckDB, read-only, shut off from every other file and from the network."""
+"""SQL over the tables: DuckDB, read-only, shut off from every file and from the network."""
 
 from __future__ import annotations
 
 import duckdb
+import pandas as pd
 
 from fer_core.errors import InputError
 from fer_core.schema import TABLES
@@ -19,51 +20,36 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
         store: the dataset.
     """
     connection = duckdb.connect(":memory:")
-    # recordings first: the other views ask it which recordings are committed.
-    for name in sorted(TABLES, key=lambda name: name != "recordings"):
-        pattern = f"{store.tables}/{name}/*/*/*.parquet"
-        if any((store.tables / name).glob("*/*/*.parquet")):
-            # Without its own types DuckDB would read a course named 101 as a number.
-            source = (
-                f"read_parquet({_quoted(pattern)}, hive_partitioning = true, "
-                "hive_types = {'course': VARCHAR, 'month': VARCHAR})"
-            )
-        else:
-            connection.register(f"no_{name}", TABLES[name].empty_table())
-            source = f"(select *, '' as course, '' as month from no_{name})"
-        committed = "" if name == "recordings" else " semi join recordings using (recording_id)"
-        connection.execute(f"create view {name}_rows as from {source}")
-        connection.execute(f"create view {name} as from {name}_rows{committed}")
-    connection.execute(f"set allowed_directories = [{_quoted(f'{store.tables}/')}]")
+    for name in TABLES:
+        connection.register(name, store.dataset(name))
+    # Rows are handed over in memory, so DuckDB may be forbidden every file. Leave to read the
+    # tables' folder would be leave to write there too: `copy … to` could replace a table.
     connection.execute("set enable_external_access = false")
+    connection.execute("set timezone = 'UTC'")
     connection.execute("set lock_configuration = true")
     return connection
 
 
-def ask(store: Store, sql: str) -> duckdb.DuckDBPyRelation:
+def ask(store: Store, sql: str) -> pd.DataFrame:
     """Answer a question to the tables.
 
     Raises:
-        InputError: the SQL is wrong.
+        InputError: the SQL is wrong, when it is read or while it runs.
     """
     try:
         answer = connect(store).sql(sql)
+        if answer is not None:  # pyright: ignore[reportUnnecessaryComparison]
+            return answer.df()
     except duckdb.Error as error:
         raise _wrong(error) from error
-    if answer is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise InputError(
-            "That statement returns no rows.", hint="Ask with SELECT; the tables cannot be changed."
-        )
-    return answer
+    raise InputError(
+        "That statement returns no rows.", hint="Ask with SELECT; the tables cannot be changed."
+    )
 
 
 def _wrong(error: duckdb.Error) -> InputError:
     first = str(error).strip().splitlines()[0]
     return InputError(
         f"The query failed: {first}",
-        hint=f"Views: {', '.join(TABLES)}. Their columns: lecturepulse query \"describe seconds\"",
+        hint=f'Views: {", ".join(TABLES)}. Their columns: lecturepulse query "describe seconds"',
     )
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -28,10 +28,15 @@ def _table(name: str, columns: dict[str, Any]) -> pa.Table:
     arrays = [
         pa.array(columns[field.name], field.type, from_pandas=True)
         if isinstance(columns[field.name], np.ndarray)
-        else pa.array(columns[field.name], field.type)
+        else pa.array([_text(value) for value in columns[field.name]], field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _text(value: Any) -> Any:
+    """Return a value that Arrow takes: a file's name may hold bytes that are no text."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def seconds(recording_id: str, started_at: datetime | None, values: Seconds) -> pa.Table:

@@ -35,7 +35,7 @@ def look(job: Job, segment: Segment) -> Path:
         TransientError: the decoder was killed or timed out.
     """
     path = job.work / f"segment-{segment.index:04d}.npz"
-    if stored := checkpoint.load(path):
+    if stored := checkpoint.restore(path):
         progress.tell("advanced", job.source.path.name, len(stored[0].samples))
         return path
     rate = job.settings.sampling.rate_hz

@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +20,17 @@ from urllib.parse import quote, unquote
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.fs
 import pyarrow.parquet as pq
 
 from fer_core.errors import StoreError
 from fer_core.schema import TABLES
 
 UNKNOWN_MONTH: Final = "unknown"
+
+# Of the 255 that file systems allow, "course=" takes seven.
+_LONGEST_COURSE_BYTES: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,16 @@ class Place:
     @property
     def folder(self) -> str:
         """The Hive partition, names percent-encoded so that none can leave its folder."""
-        return f"course={quote(self.course, safe=' ')}/month={self.month}"
+        return f"course={_encoded(self.course)}/month={self.month}"
+
+
+def _encoded(course: str) -> str:
+    """Percent-encode a course; one too long for a folder's name loses its end."""
+    encoded = quote(course, safe=" ", errors="replace")
+    while len(encoded) > _LONGEST_COURSE_BYTES:
+        course = course[:-1]
+        encoded = quote(course, safe=" ", errors="replace")
+    return encoded
 
 
 class Store:
@@ -119,14 +134,17 @@ class Store:
         Raises:
             StoreError: a file is damaged.
         """
-        rows = [self._read(path) for path in sorted(self._all(name))]
+        rows = [self._read(path) for path in sorted(self._committed(name))]
         if rows:
             return pd.concat(rows, ignore_index=True)
         empty = TABLES[name].empty_table().to_pandas()
         return empty.assign(course=pd.Series(dtype=str), month=pd.Series(dtype=str))
 
     def recording(self, recording_id: str) -> dict[str, Any] | None:
-        """Return a recording's row with ``course`` and ``month``, None for NULL; None if unknown."""
+        """Return a recording's row with ``course`` and ``month``; None if it is unknown.
+
+        NULL is None.
+        """
         frame = self.read("recordings", recording_id)
         if frame.empty:
             return None
@@ -135,10 +153,24 @@ class Store:
 
     def read(self, name: str, recording_id: str) -> pd.DataFrame:
         """Return one recording's rows of a table; empty if it has none."""
-        for path in self._all(name):
+        for path in self._committed(name):
             if path.stem == recording_id:
                 return self._read(path)
         return TABLES[name].empty_table().to_pandas()
+
+    def dataset(self, name: str) -> pyarrow.dataset.Dataset:
+        """Return a whole table with ``course`` and ``month``, to be read when it is asked for."""
+        field, files = pyarrow.dataset.field, pyarrow.fs.LocalFileSystem()
+        parquet = pyarrow.dataset.ParquetFileFormat()
+        fragments: list[pyarrow.dataset.Fragment] = []
+        for path in sorted(self._committed(name)):
+            course, month = _partition(path)
+            where = (field("course") == course) & (field("month") == month)
+            fragments.append(parquet.make_fragment(str(path), files, where))
+        schema = TABLES[name]
+        for column in ("course", "month"):
+            schema = schema.append(pa.field(column, pa.string(), nullable=False))
+        return pyarrow.dataset.FileSystemDataset(fragments, schema, parquet, files)
 
     def write_page(self, name: str, html: str) -> Path:
         """Write a page below ``reports/`` and return its path.
@@ -152,7 +184,9 @@ class Store:
 
     def page(self, place: Place) -> str:
         """Return the name of a recording's page below ``reports/``."""
-        return f"{quote(place.course, safe=' ').replace('%', '_')}/{place.recording_id}.html"
+        folder = _encoded(place.course).replace("%", "_")
+        # No folder may be called "." or "..", and one that begins with a dot is hidden.
+        return f"{re.sub('^[.]', '_2E', folder)}/{place.recording_id}.html"
 
     def work_folder(self, recording_id: str, key: str) -> Path:
         """Return the folder of a recording's work files, made if need be.
@@ -178,6 +212,19 @@ class Store:
     def _all(self, name: str) -> Iterator[Path]:
         return (self.tables / name).glob("course=*/month=*/*.parquet")
 
+    def _committed(self, name: str) -> list[Path]:
+        """Return the files whose ``recordings`` row stands, in the partition where it stands.
+
+        A run killed before its commit leaves files without a row; one killed while it moves a
+        recording to another partition leaves two rows, of which the newer one counts.
+        """
+        found: list[tuple[int, Path]] = []
+        for path in self._all("recordings"):
+            with suppress(FileNotFoundError):  # removed just now by whoever is writing
+                found.append((path.stat().st_mtime_ns, path))
+        stands = {path.stem: path.parts[-3:] for _, path in sorted(found)}
+        return [path for path in self._all(name) if stands.get(path.stem) == path.parts[-3:]]
+
     def _files_of(self, recording_id: str) -> list[Path]:
         return [path for name in TABLES for path in self._all(name) if path.stem == recording_id]
 
@@ -189,8 +236,8 @@ class Store:
                 f"The table {path} cannot be read: {error}.",
                 hint="Remove the file and run again; its recording is then computed anew.",
             ) from error
-        course, month = (part.partition("=")[2] for part in path.parts[-3:-1])
-        return frame.assign(course=unquote(course), month=month)
+        course, month = _partition(path)
+        return frame.assign(course=course, month=month)
 
     def _write_table(self, path: Path, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
@@ -214,6 +261,11 @@ class Store:
             finally:
                 part.unlink(missing_ok=True)
             _sync_folder(path.parent)
+
+
+def _partition(path: Path) -> tuple[str, str]:
+    course, month = (part.partition("=")[2] for part in path.parts[-3:-1])
+    return unquote(course), month
 
 
 def _sync_folder(folder: Path) -> None:

@@ -92,12 +92,19 @@ def second_link(template: str, recording_id: str, video_href: str | None) -> str
         video_href: address of the recording, relative to the page.
     """
     if template:
-        link = template.replace("{recording_id}", quote(recording_id, safe=""))
+        link = template.replace("{recording_id}", _quoted(recording_id, ""))
     elif video_href:
-        link = quote(video_href, safe="%/:?&=+,;@!$()*~") + "#t={second}"
+        link = _quoted(video_href, "%/:?&=+,;@!$()*~") + "#t={second}"
     else:
         return None
     return link if _is_safe(link) else None
+
+
+def _quoted(text: str, safe: str) -> str:
+    try:
+        return quote(text, safe, errors="surrogateescape")  # a file name that is not UTF-8
+    except UnicodeEncodeError:
+        return quote(text, safe, errors="replace")
 
 
 def safe_address(address: str | None) -> str | None:

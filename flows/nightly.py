@@ -50,12 +50,12 @@ def nightly(
     with Store(settings.out).writing():
         night = pipeline.night(paths, settings, one)
     create_markdown_artifact(
-        summary(night), key="night", description="What happened to each recording"
+        as_markdown(night), key="night", description="What happened to each recording"
     )
     return night
 
 
-def summary(night: Night) -> str:
+def as_markdown(night: Night) -> str:
     """Return the night as a Markdown table."""
     lines = ["| recording | result | video | took | people | note |", "|---|---|--:|--:|--:|---|"]
     lines += [

@@ -6,7 +6,6 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
-from prefect.context import TaskRunContext
 from prefect.futures import wait
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -32,7 +31,7 @@ def _passing(_task: object, _run: TaskRun, state: State[Any]) -> bool:
     persist_result=False,
     retry_condition_fn=_passing,
 )
-def look(job: Job, part: Segment) -> SegmentResult:
+def segment_task(job: Job, part: Segment) -> SegmentResult:
     """Look at one segment; a segment that cannot be read is a result, not a failure."""
     try:
         return segment.look(job, part)
@@ -44,7 +43,7 @@ def in_tasks(job: Job) -> list[SegmentResult]:
     """Work through a recording's segments as tasks of the flow that runs."""
     run = job.settings.run
     delays = [run.retry_delay_s * 2**attempt for attempt in range(run.retries)]
-    patient = look.with_options(retries=run.retries, retry_delay_seconds=delays or None)
+    patient = segment_task.with_options(retries=run.retries, retry_delay_seconds=delays or None)
     futures = [patient.submit(job, part) for part in job.segments]
     wait(futures)
     return [future.result() for future in futures]
@@ -74,4 +73,4 @@ def recording(
     """
     settings = configuration.load(Path(config) if config else None, flags).settings
     (source,) = inbox.discover([path], settings.discovery).sources
-    return pipeline.recording(source, settings, force=force, look_all=in_tasks, runner="prefect")
+    return pipeline.process_recording(source, settings, force=force, look_all=in_tasks, runner="prefect")

@@ -1,5 +1,7 @@
-"""Generated recordings for tests: every picture carries its own number, so that what a sampler shows
-can be checked against when each picture was due. Nothing here is specific to one test.
+"""Generated recordings for tests, in which every picture shows its own number.
+
+So what a sampler shows can be checked against when each picture was due. Nothing here is specific
+to one test.
 """
 
 from __future__ import annotations

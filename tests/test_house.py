@@ -2,7 +2,6 @@
 
 import ast
 import re
-import subprocess
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,7 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent
+from tests.tree import ROOT, name, tree
+
 PACKAGES = ("fer_core", "flows")
 
 MOST_LINES = 400
@@ -32,22 +32,6 @@ REGISTRY_HOST = re.compile(
     r"|archive\.ubuntu)\.(?:org|com|io)\b"
 )
 MACHINE_PATH = re.compile(r"(?<![\w.~$}/-])/(?:root|work|home|Users|tmp/w)/\w")
-
-
-@cache
-def tree() -> tuple[Path, ...]:
-    """Return the files that are, or could be, committed."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        named = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
-        files = [ROOT / name for name in named.stdout.split("\0") if name]
-    except (OSError, subprocess.CalledProcessError):  # an archive, not a clone
-        files = [f for f in ROOT.rglob("*") if not f.relative_to(ROOT).parts[0].startswith(".")]
-    return tuple(sorted(file for file in files if file.is_file()))
-
-
-def name(file: Path) -> str:
-    return file.relative_to(ROOT).as_posix()
 
 
 def python_files(*folders: str) -> list[Path]:

@@ -200,7 +200,7 @@ def test_moments_are_few_apart_ranked_and_within_the_class(seed: int, starts: li
 
 
 def test_of_many_changes_the_three_clearest_are_given_the_clearest_first() -> None:
-    index, _ = make_class(Recipe(slowness_s=5), 3)
+    index, _ = make_class(Recipe(seconds=2700, slowness_s=5), 3)
     sizes = {300: 0.1, 700: 0.2, 1100: 0.3, 1500: 0.1, 1900: 0.4, 2300: 0.1}
     for start, size in sizes.items():
         index[:, start : start + PLANTED_S] -= np.float32(size)

@@ -92,7 +92,7 @@ def test_every_kind_of_lecture_makes_a_page_of_the_house(kind: str) -> None:
 
     pages.check(html)
 
-    assert "nan" not in html.lower().replace("tenance", "")
+    assert not re.search(r"\b(nan|NaN|NaT|None|inf|<NA>)\b", html)
     assert page(seconds, **changes) == html
 
 
@@ -116,7 +116,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
         ("<main", "<h4>x</h4><main"),
         ("<main", "<b><p></b></p><main"),
         ("<main", "<iframe srcdoc='x'></iframe><main"),
-        ("default-src 'none'", "default-src 'self'"),
+        ("default-src &#39;none&#39;", "default-src &#39;self&#39;"),
         ("img-src data:", "img-src data: https:"),
         ("--paper: #fff", "--paper: #fffffe"),
         ('scope="col"', ""),
@@ -200,7 +200,8 @@ def test_null_is_never_zero() -> None:
     root = pages.check(page(seconds))
 
     assert not [e for e in root.iter() if e.get("id") in ("curve", "groups", "seven")]
-    assert "0.00" not in pages.text_of(pages.by_id(root, "main"))
+    for section in ("minute", "trust", "timeline", "expressions"):
+        assert "0.00" not in pages.text_of(pages.by_id(root, section))
     data = json.loads(pages.text_of(pages.by_id(root, "readout")))
     values = [v for series in data["series"][1:] for v in series["values"]]
     assert values and set(values) == {None}
@@ -336,7 +337,8 @@ def test_hostile_text_is_shown_and_nothing_else() -> None:
 
 def test_hostile_text_in_the_index_is_shown_and_nothing_else() -> None:
     rows = tables.recordings(3)
-    rows.loc[0, ["title", "course", "error_message", "layout"]] = NASTY
+    nasty = NASTY.replace("\ud800", "")  # Arrow holds no lone surrogate
+    rows.loc[0, ["title", "course", "error_message", "layout"]] = nasty
     rows.loc[1, "page"] = "javascript:alert(1)"
     html = report.index_page(
         rows, moments_by_id={}, last_night=[*rows["recording_id"], NASTY, "<b>x"]
@@ -345,7 +347,7 @@ def test_hostile_text_in_the_index_is_shown_and_nothing_else() -> None:
     root = pages.check(html)
 
     assert len(list(root.iter("script"))) == 1
-    assert clean(NASTY) in pages.text_of(pages.by_id(root, "all"))
+    assert clean(nasty, 90) in pages.text_of(pages.by_id(root, "all"))
     assert "<b>x" in pages.text_of(pages.by_id(root, "night"))
 
 

@@ -153,7 +153,7 @@ def main(kind: str) -> None:
     Args:
         kind: ``run`` for what lecturepulse needs, ``dev`` for the tools of tests and checks too.
     """
-    if Path(sys.prefix) != _VENV:
+    if Path(sys.prefix).resolve() != _VENV.resolve():
         _make_venv()
         os.execv(_PYTHON, [str(_PYTHON), __file__, kind])
     # The dev lock holds all of the other one, in the same versions.

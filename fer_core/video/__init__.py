@@ -1,5 +1,7 @@
-"""Everything ffmpeg: finding it, probing a recording, planning segments, sampling pictures by
-presentation time. The only room that knows ffmpeg; what the pictures show is not known here.
+"""Everything ffmpeg; what the pictures show is not known here.
+
+Finding the program, probing a recording, planning its segments, and sampling pictures by
+presentation time.
 """
 
 from fer_core.video.header import probe

@@ -20,6 +20,7 @@ _OUTPUT_BYTES: Final = 1 << 20
 _LINES: Final = 2000
 _TEXT_CHARS: Final = 200
 _CHAPTERS: Final = 200
+_MOST_ASPECT: Final = 10
 
 _DURATION = re.compile(r"^\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+), start: (-?[\d.]+)")
 _CONTAINER = re.compile(r"^\[info\] Input #0, (.+?), from ")
@@ -60,8 +61,9 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
     if not shown and "pixel count" in decoded.reason:
         raise _too_large(path, limits)
     if not shown:
+        name = program.name_of(path)
         raise InputError(
-            f"{path} has a video stream, but no picture of it can be decoded{decoded.reason}.",
+            f"{name} has a video stream, but no picture of it can be decoded{decoded.reason}.",
             hint="Play it in a media player; if that fails too, export it again.",
         )
     width, height = _as_shown(shown)
@@ -84,7 +86,9 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
     )
 
 
-_HEADER = re.compile("|".join(p.pattern for p in (_DURATION, _CONTAINER)) + r"|^\[info\]   Stream #0:")
+_HEADER = re.compile(
+    "|".join(p.pattern for p in (_DURATION, _CONTAINER)) + r"|^\[info\]   Stream #0:"
+)
 _ERROR = re.compile(r"^(?:\[.*?\] )?\[(?:error|fatal|panic)\] (.*)")
 
 
@@ -116,15 +120,18 @@ def _ask(path: Path, command: list[str], wanted: re.Pattern[str]) -> _Answer:
         )
     except TimeoutError:
         raise InputError(
-            f"{path} could not be read within {GRACE_S:.0f} seconds.",
+            f"{program.name_of(path)} could not be read within {GRACE_S:.0f} seconds.",
             hint="Its disk may be slow or gone; otherwise the file is damaged.",
         ) from None
     program.raise_if_killed(path, ended)
-    reason = next((f": {_clean(text[1])}" for line in ended.tail if (text := _ERROR.match(line))), "")
+    reason = next(
+        (f": {_clean(text[1])}" for line in ended.tail if (text := _ERROR.match(line))), ""
+    )
     return _Answer(output.decode("utf-8", "replace"), lines, reason)
 
 
 def _choose_stream(path: Path, header: _Answer) -> re.Match[str]:
+    name = program.name_of(path)
     streams = header.all(_STREAM)
     pictures = [
         stream
@@ -135,19 +142,26 @@ def _choose_stream(path: Path, header: _Answer) -> re.Match[str]:
         return max(pictures, key=_preference)
     if any(stream["kind"] == "Audio" for stream in streams):
         raise InputError(
-            f"{path} has sound but no video.", hint="Give the recording with the picture."
+            f"{name} has sound but no video.", hint="Give the recording with the picture."
         )
     if streams or header.first(_CONTAINER):
-        raise InputError(f"{path} has no video stream.", hint="Give a video recording.")
-    if "moov" in header.reason:
+        raise InputError(f"{name} has no video stream.", hint="Give a video recording.")
+    # ffmpeg also says this of anything whose name ends in .mp4.
+    if "moov" in header.reason and _is_isobmff(path):
         raise InputError(
-            f"{path} has no index (moov atom): it was cut off or its recording never finished.",
+            f"{name} has no index (moov atom): it was cut off or its recording never finished.",
             hint="Copy or export it again; without the index nothing of it can be read.",
         )
+    foreign = "moov" in header.reason or "whitelist" in header.reason or "m3u8" in header.reason
     raise InputError(
-        f"{path} is not a video that can be read{header.reason}.",
+        f"{name} is not a video that can be read{'' if foreign else header.reason}.",
         hint="Supported: MP4, MOV, MKV, WebM, AVI, GIF, MPEG, TS, FLV, WMV and 3GP recordings.",
     )
+
+
+def _is_isobmff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"mdat", b"free", b"wide", b"skip")
 
 
 def _preference(stream: re.Match[str]) -> tuple[bool, int]:
@@ -157,7 +171,7 @@ def _preference(stream: re.Match[str]) -> tuple[bool, int]:
 
 def _too_large(path: Path, limits: Video) -> InputError:
     return InputError(
-        f"{path} has pictures of more than {limits.max_pixels:,} pixels.",
+        f"{program.name_of(path)} has pictures of more than {limits.max_pixels:,} pixels.",
         hint="Raise the setting video.max_pixels, or export it smaller.",
     )
 
@@ -166,7 +180,7 @@ def _as_shown(shown: re.Match[str]) -> tuple[int, int]:
     width, height = int(shown["width"]), int(shown["height"])
     aspect = (int(shown["sar_num"]) or 1) / (int(shown["sar_den"]) or 1)
     # A damaged aspect of 1:32767 must not make a picture of a billion pixels.
-    if not 0.1 <= aspect <= 10:
+    if max(aspect, 1 / aspect) > _MOST_ASPECT:
         aspect = 1.0
     # The longer side grows: no detail of a face is thrown away.
     if aspect >= 1:

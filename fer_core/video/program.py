@@ -1,4 +1,4 @@
-"""The ffmpeg program: which one is used, how every command to it is guarded, how its end is read."""
+"""The ffmpeg program: which one is used, how its commands are guarded, what its end means."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def find_ffmpeg(setting: Path | None) -> Ffmpeg:
         EnvironmentProblem: the one in the settings does not run, or there is none.
     """
     if setting is not None:
-        found = shutil.which(setting.expanduser())
+        found = shutil.which(str(setting.expanduser()))
         version = _version_of(Path(found)) if found else None
         if found is None or version is None:
             raise EnvironmentProblem(
@@ -146,26 +146,36 @@ def command(ffmpeg: Ffmpeg, limits: Video, wanted: Any) -> list[str]:
     return wanted.compile(cmd=[*program, "-loglevel", "repeat+level+info", "-max_error_rate", "1"])
 
 
+def name_of(path: Path) -> str:
+    """Return a path fit for a message: names are data, and may hold line ends or worse."""
+    return "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(path)
+    )
+
+
 def check_file(path: Path) -> int:
     """Return the size of a readable, regular, non-empty file, in bytes.
 
     Raises:
         InputError: it is something else; opening a FIFO would hang.
     """
+    name = name_of(path)
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise InputError(f"{path} is a folder.", hint="Give a recording inside it.")
+            raise InputError(f"{name} is a folder.", hint="Give a recording inside it.")
         if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{path} is not a regular file.", hint="Copy the recording to a file.")
+            raise InputError(f"{name} is not a regular file.", hint="Copy the recording to a file.")
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         hint = "Check its permissions." if isinstance(error, PermissionError) else "Check the path."
-        raise InputError(f"{path} cannot be read: {why}.", hint=hint) from error
+        raise InputError(f"{name} cannot be read: {why}.", hint=hint) from error
     if found.st_size == 0:
-        raise InputError(f"{path} is empty.", hint="The copy or download was broken off: repeat it.")
+        raise InputError(
+            f"{name} is empty.", hint="The copy or download was broken off: repeat it."
+        )
     return found.st_size
 
 
@@ -175,6 +185,6 @@ def raise_if_killed(path: Path, ended: process.Ended) -> None:
     if ended.returncode < 0 or ended.returncode == 255:
         how = f"by signal {-ended.returncode}" if ended.returncode < 0 else "from outside"
         raise TransientError(
-            f"ffmpeg was ended {how} while it read {path}.",
+            f"ffmpeg was ended {how} while it read {name_of(path)}.",
             hint="The machine may be short of memory or shutting down.",
         )

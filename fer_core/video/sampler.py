@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def plan_segments(info: VideoInfo, segment_s: int) -> list[Segment]:
         segment_s: length of a segment, whole seconds.
     """
     declared_s = min(info.duration_s_from_header or 0.0, MAX_RECORDING_S)
-    if not info.container.startswith(_SEEKABLE):
+    if not _is_seekable(info):
         return [Segment(0, 0, None)]
     starts = range(0, max(1, math.ceil(declared_s)), segment_s)
     return [
@@ -67,6 +67,19 @@ def output_size(info: VideoInfo, max_side_px: int | None) -> tuple[int, int]:
     """Return width and height of sampled pictures: as shown, made smaller to fit if asked."""
     scale = min(1.0, (max_side_px or math.inf) / max(info.width, info.height))
     return max(1, round(info.width * scale)), max(1, round(info.height * scale))
+
+
+def _is_seekable(info: VideoInfo) -> bool:
+    return info.container.startswith(_SEEKABLE)
+
+
+def _open_timed(info: VideoInfo, limits: Video, **options: object) -> Any:
+    """Return the input with times counted from the start of the container."""
+    if _is_seekable(info):
+        # Only with its own times does a decode from the middle agree with one from the start.
+        options |= {"copyts": None, "start_at_zero": None}
+    # Otherwise ffmpeg counts from the start by itself, and mends the clock of joined broadcasts.
+    return program.open_input(info.path, limits, **options)
 
 
 class Sampler:
@@ -140,7 +153,7 @@ class Sampler:
     def _sample(self) -> Generator[Frame, None, None]:
         path, start_s = self._info.path, self._segment.start_s
         program.check_file(path)
-        back_s = _BACK_S if self._info.container.startswith(_SEEKABLE) else ()
+        back_s = _BACK_S if _is_seekable(self._info) else ()
         for seek_s in sorted({max(0, start_s - back) for back in back_s} | {0}, reverse=True):
             with self._decode(seek_s) as decode:
                 image = decode.next_image()
@@ -152,7 +165,7 @@ class Sampler:
                     return
         if start_s == 0:
             raise InputError(
-                f"Nothing of {path} can be decoded.",
+                f"Nothing of {program.name_of(path)} can be decoded.",
                 hint="Play it in a media player; if that fails too, export it again.",
             )
 
@@ -187,11 +200,9 @@ class Sampler:
         end_s = MAX_RECORDING_S if segment.end_s is None else segment.end_s
         count = max(1, (end_s - segment.start_s) * rate_hz + 1)
         seek: dict[str, object] = {"ss": seek_s, "noaccurate_seek": None} if seek_s else {}
-        source = program.open_input(
-            self._info.path,
+        source = _open_timed(
+            self._info,
             self._limits,
-            copyts=None,
-            start_at_zero=None,
             threads=self._threads,
             # A new filter graph at every change of size would start counting samples anew.
             reinit_filter=0,
@@ -212,7 +223,7 @@ class Sampler:
             fps_mode="passthrough",
             **{"frames:v": count},
         )
-        log = _Log(segment)
+        log = _Log(segment, 1 / (self._info.frame_rate_from_header or Fraction(25)))
         return _Decode(
             self._info.path,
             program.command(self._ffmpeg, self._limits, output),
@@ -225,7 +236,7 @@ class Sampler:
 class _Log:
     """What the decoder reports about its pictures, line by line, from another thread."""
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, interval_s: Fraction) -> None:
         self.failures = 0
         self.progress_s = 0.0
         self.end_s: Fraction | None = None
@@ -233,7 +244,7 @@ class _Log:
         self._unit_s = Fraction(0)
         self._first_s: Fraction | None = None
         self._last_s: Fraction | None = None
-        self._interval_s = Fraction(0)
+        self._interval_s = interval_s
         self._key_s: Fraction | None = None
         self._settled = threading.Event()
 
@@ -330,7 +341,7 @@ class _Decode:
             ended = self._child.finish()
         except TimeoutError as error:
             raise TransientError(
-                f"The decoder got stuck in {self._path}: {error}.",
+                f"The decoder got stuck in {program.name_of(self._path)}: {error}.",
                 hint="The machine may be overloaded; raise the setting video.timeout_factor.",
             ) from error
         self.log.end()
@@ -349,7 +360,7 @@ class _Decode:
         try:
             while True:
                 image = np.empty(self._shape, np.uint8)
-                buffer = memoryview(image).cast("B")
+                buffer = image.data.cast("B")
                 if self._child.read_into(buffer) < len(buffer):
                     break
                 self._images.put(image)
@@ -380,7 +391,7 @@ def is_cut_short(
 
 def _data_end_s(info: VideoInfo, ffmpeg: Ffmpeg, limits: Video, *streams: str) -> float | None:
     """Return the presentation time at which the data in the file ends, without decoding."""
-    source = program.open_input(info.path, limits, copyts=None, start_at_zero=None)
+    source = _open_timed(info, limits)
     output = program.output((source[s] for s in streams), format="framecrc", c="copy")
     units: dict[str, Fraction] = {}
     ends: dict[str, int] = {}

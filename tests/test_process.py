@@ -1,0 +1,155 @@
+"""The guard around child programs, tried on small shell and Python programs."""
+
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+from fer_core import process
+from fer_core.errors import EnvironmentProblem
+
+
+def sh(script):
+    return ["/bin/sh", "-c", script]
+
+
+def run(command, limit_s=30.0, max_output_bytes=1000, claim=None):
+    return process.run(command, limit_s=limit_s, max_output_bytes=max_output_bytes, claim=claim)
+
+
+def group_is_alive(pid):
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def gone_within(pid, limit_s=5.0):
+    """Wait for orphans of a killed group: their new parent reaps them in its own time."""
+    until = time.monotonic() + limit_s
+    while group_is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    return not group_is_alive(pid)
+
+
+def test_output_status_and_error_stream_come_back():
+    output, ended = run(sh("printf abc; echo trouble >&2; exit 7"))
+    assert (output, ended.returncode, ended.tail) == (b"abc", 7, ("trouble",))
+
+
+def test_output_beyond_the_bound_is_read_and_dropped():
+    output, ended = run(sh("head -c 300000 /dev/zero"), max_output_bytes=100_000)
+    assert (len(output), ended.returncode) == (100_000, 0)
+
+
+def test_a_flooded_error_stream_neither_blocks_nor_fills_memory():
+    flood = "import sys; sys.stderr.write('x' * 3_000_000 + '\\n'); print('done')"
+    lines = "for n in range(100_000): print('line', n, file=sys.stderr)"
+    output, ended = run([sys.executable, "-c", f"{flood}\n{lines}"])
+    assert output == b"done\n"
+    assert ended.tail[-1] == "line 99999"
+    assert sum(map(len, ended.tail)) < 1_000_000
+
+
+def test_claimed_lines_stay_out_of_the_tail():
+    claimed = []
+
+    def claim(line):
+        claimed.append(line)
+        return line.startswith("a")
+
+    _, ended = run(sh("printf 'a1\\nb\\na2\\n' >&2"), claim=claim)
+    assert (claimed, ended.tail) == (["a1", "b", "a2"], ("b",))
+
+
+def test_processor_time_is_that_of_this_child():
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
+    _, ended = run([sys.executable, "-c", busy])
+    assert 0.5 <= ended.cpu_s < 5
+    _, idle = run(sh("sleep 0.3"))
+    assert idle.cpu_s < 0.25
+
+
+def test_a_signal_is_a_negative_status():
+    _, ended = run(sh("kill -SEGV $$"))
+    assert ended.returncode == -11
+
+
+@pytest.mark.parametrize("script", ["sleep 600", "sleep 600 & sleep 600", "exec >&-; sleep 600"])
+def test_a_child_that_does_not_answer_is_killed_with_its_children(script):
+    pids = []
+
+    class Noted(process.Child):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            pids.append(self.pid)
+
+    began = time.monotonic()
+    with Noted(sh(script), limit_s=lambda: 0.3) as child, pytest.raises(TimeoutError, match="0 s"):
+        while child.read_into(memoryview(bytearray(10))):
+            pass
+        child.finish()
+    assert time.monotonic() - began < 10
+    assert gone_within(pids[0])
+
+
+def test_a_slow_reader_does_not_use_up_the_limit():
+    with process.Child(sh("head -c 400000 /dev/zero"), limit_s=lambda: 5.0) as child:
+        total = 0
+        for _ in range(4):
+            total += child.read_into(memoryview(bytearray(100_000)))
+            time.sleep(0.2)
+        assert total == 400_000
+        waited_s = child._waited_s
+        assert child.finish().returncode == 0
+    assert waited_s < 0.7
+
+
+def test_the_limit_may_grow_with_progress():
+    limits = iter([0.05] + [30.0] * 100_000)
+    with process.Child(sh("sleep 0.3; echo x"), limit_s=lambda: next(limits)) as child:
+        assert child.read_into(memoryview(bytearray(2))) == 2
+
+
+@pytest.mark.parametrize("leave", ["normally", "by an error"])
+def test_a_child_left_early_is_killed_and_reaped(leave):
+    try:
+        with process.Child(sh("yes"), limit_s=lambda: 30.0) as child:
+            child.read_into(memoryview(bytearray(10)))
+            if leave == "by an error":
+                raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child.pid, os.WNOHANG)
+    assert gone_within(child.pid)
+    assert "drain-stderr" not in [thread.name for thread in threading.enumerate()]
+    assert child.stop() is child.stop()
+
+
+def test_a_program_that_is_not_there_is_a_problem_of_the_machine(tmp_path):
+    with pytest.raises(EnvironmentProblem, match="No such file"):
+        run([str(tmp_path / "nothing")])
+    plain = tmp_path / "plain"
+    plain.write_text("no program")
+    with pytest.raises(EnvironmentProblem, match="could not be started"):
+        run([str(plain)])
+
+
+def test_variables_that_make_ffmpeg_write_files_are_not_passed_on(monkeypatch):
+    monkeypatch.setenv("FFREPORT", "file=report.log")
+    monkeypatch.setenv("AV_LOG_FORCE_COLOR", "1")
+    monkeypatch.setenv("LP_KEPT", "yes")
+    output, _ = run(sh("env"), max_output_bytes=100_000)
+    assert b"LP_KEPT=yes" in output
+    assert b"FFREPORT" not in output
+    assert b"AV_LOG" not in output
+
+
+def test_output_is_handed_over_line_by_line():
+    lines = []
+    ended = process.run_lines(sh("printf 'one\\ntwo\\nlast'"), limit_s=30, take=lines.append)
+    assert (lines, ended.returncode) == (["one", "two", "last"], 0)
