@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fer_core import svg
-from fer_core.summary import STATES, Columns
+from fer_core.summary import CALM_FROM_S, STATES, Columns
 from fer_core.svg import FloatArray, percent, stretched, tag
 from fer_core.wording import Wording
 
@@ -47,12 +47,14 @@ def timeline(
     people_y = strip_y + 34
     axis_y = people_y + 56 + 18
     label = words("timeline.axis_facing" if presence else "timeline.axis")
-    curve = columns.facing if presence else columns.calm
-    paths = [tag("path", d=svg.line(curve, span), class_="line facing" if presence else "line")]
-    if not presence:
-        if n >= 180:
-            paths.insert(0, tag("path", d=svg.line(columns.fine, span), class_="line fine"))
-        paths.insert(0, tag("path", d=svg.band(columns.low, columns.high, span), class_="band"))
+    if presence:
+        curves = {"line facing": svg.line_path(columns.facing, span)}
+    else:
+        curves = {"band": svg.band_path(columns.low, columns.high, span)}
+        if n >= CALM_FROM_S:
+            curves["line fine"] = svg.line_path(columns.fine, span)
+        curves["line"] = svg.line_path(columns.calm, span)
+    paths = [tag("path", d=path, class_=kind) for kind, path in curves.items()]
     parts = [
         svg.patterns(name, _states_shown(columns)),
         svg.time_axis(n, axis_y, top, words),
@@ -127,7 +129,7 @@ def stacked(
     below = np.zeros(len(columns))
     for colour, text, shares in layers:
         above = below + shares
-        areas.append(tag("path", d=svg.band(below, above, span), class_=f"area {colour}"))
+        areas.append(tag("path", d=svg.band_path(below, above, span), class_=f"area {colour}"))
         place, thickness = _roomiest(shares)
         if thickness * height >= 17:
             y = top + height * (1 - (below[place] + above[place]) / 2) + 4
@@ -242,7 +244,8 @@ def _most_people(columns: Columns) -> float:
 
 def _people(columns: Columns, words: Wording, top: float, height: float) -> Markup:
     most, span = _most_people(columns), columns.span
-    zero = np.where(np.isnan(columns.people), math.nan, 0)
+    share = columns.people / most
+    area = svg.band_path(share * 0, share, span)
     return Markup("").join(
         (
             _grid((0, 1), top, height),
@@ -250,8 +253,8 @@ def _people(columns: Columns, words: Wording, top: float, height: float) -> Mark
                 span,
                 top,
                 height,
-                tag("path", d=svg.band(zero, columns.people / most, span), class_="area people"),
-                tag("path", d=svg.line(columns.people / most, span), class_="line people"),
+                tag("path", d=area, class_="area people"),
+                tag("path", d=svg.line_path(share, span), class_="line people"),
             ),
             _scale({1: words.about(most)}, top, height),
         )

@@ -56,7 +56,8 @@ def save(path: Path, observations: Observations, effort: Effort) -> None:
 def restore(path: Path) -> tuple[Observations, Effort] | None:
     """Read a segment's observations; None if there are none or they are damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: NumPy leaves a damaged archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             faces = Faces(**{field.name: stored[field.name] for field in fields(Faces)})
             observations = Observations(
                 rate_hz=int(stored["rate_hz"]),

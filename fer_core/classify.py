@@ -4,10 +4,17 @@ The only inference file that imports TensorFlow, and only when the first face is
 models are trained lives in ``training``.
 """
 
+# TensorFlow and Keras are not typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import cv2
@@ -16,7 +23,7 @@ from numpy.typing import NDArray
 
 from fer_core import assets
 from fer_core.errors import AssetCorrupt
-from fer_core.records import EMOTIONS, LANDMARKS
+from fer_core.records import EMOTIONS
 
 FACE_SIZE_PX: Final = 48
 """Side of a face as the models take it, pixels."""
@@ -29,6 +36,7 @@ finds in 3,000 training pictures enlarged fivefold."""
 
 # Results must not depend on which faces share a batch: every batch has this size.
 _BATCH: Final = 64
+_LEAST_SCALE: Final = 1e-6
 
 
 class EmotionClassifier(Protocol):
@@ -48,7 +56,7 @@ def align_faces(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDA
 
     Args:
         image: ``(height, width, 3)`` the whole frame at native resolution, blue-green-red.
-        landmarks: ``(n, 5, 2)`` in pixels of ``image``, in the order of ``LANDMARKS``.
+        landmarks: ``(n, 5, 2)`` in pixels of ``image``, in the order of ``records.LANDMARKS``.
 
     Returns:
         ``(n, 48, 48)`` grey crops.
@@ -91,8 +99,8 @@ def _similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDA
     # As complex numbers a similarity is z -> a z + b, and least squares gives a directly.
     z = (source - source.mean(axis=0)) @ np.array([1, 1j])
     w = (target - target.mean(axis=0)) @ np.array([1, 1j])
-    a = np.vdot(z, w) / max(np.vdot(z, z).real, 1e-9)
-    if abs(a) < 1e-6:  # noqa: PLR2004 - five points in one place: no face, but no crash either
+    a = complex(np.vdot(z, w) / max(float(np.vdot(z, z).real), 1e-9))
+    if abs(a) < _LEAST_SCALE:  # five points in one place: no face, but no crash either
         a = 1.0 + 0j
     turn = np.array([[a.real, -a.imag], [a.imag, a.real]])
     return np.column_stack([turn, target.mean(axis=0) - turn @ source.mean(axis=0)])
@@ -160,8 +168,11 @@ class KerasClassifier:
 def _import_tensorflow(threads: int | None) -> tuple[Any, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    import keras
-    import tensorflow as tf
+    with _silent_stderr():
+        import keras
+        import tensorflow as tf
+
+        tf.constant(0)  # looks for devices, and talks about it
 
     if threads is not None:
         try:
@@ -170,3 +181,20 @@ def _import_tensorflow(threads: int | None) -> tuple[Any, Any]:
         except RuntimeError:  # already running: the first classifier has decided
             pass
     return tf, keras
+
+
+@contextmanager
+def _silent_stderr() -> Generator[None]:
+    """Discard what native code writes to the error stream.
+
+    TensorFlow 2.21 reports the processor and missing GPU drivers before its own log level counts.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

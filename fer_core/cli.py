@@ -92,7 +92,9 @@ def _without_server(
     settings = loaded.settings
     with Store(settings.out).writing():
         return pipeline.night(
-            paths, settings, lambda source: pipeline.process_recording(source, settings, force=force)
+            paths,
+            settings,
+            lambda source: pipeline.process_recording(source, settings, force=force),
         )
 
 
@@ -130,14 +132,17 @@ def serve(
     from flows import server
 
     given = [str(Path(path).expanduser().absolute()) for path in paths]
-    terminal.line(f"Reading {', '.join(given)} at '{cron}' ({timezone or 'UTC'}). Ctrl-C ends it.")
-    server.serve(
-        given,
-        str(config.absolute()) if config else None,
-        _plain(flags),
-        cron=cron,
-        timezone=timezone or "UTC",
-    )
+    terminal.line("Starting Prefect …")
+    with server.running() as url:
+        terminal.line(f"Reading {', '.join(given)} at '{cron}' ({timezone or 'UTC'}).")
+        terminal.line(f"Prefect: {url.removesuffix('/api')}   Ctrl-C ends it.")
+        server.serve(
+            given,
+            str(config.absolute()) if config else None,
+            _plain(flags),
+            cron=cron,
+            timezone=timezone or "UTC",
+        )
     return 0
 
 

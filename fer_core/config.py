@@ -69,7 +69,7 @@ def as_toml() -> str:
         "# The environment overrides this file (LECTUREPULSE_SAMPLING__RATE_HZ=2), flags override",
         "# both. 'lecturepulse config show' prints the values in force and where each came from.",
     ]
-    defaults = Settings()
+    defaults = Settings()  # pyright: ignore[reportCallIssue]
     section = ""
     for name, field in leaves().items():
         head, _, key = name.rpartition(".")
@@ -87,7 +87,7 @@ def as_toml() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _toml_value(value: object) -> str:
+def _toml_value(value: Any) -> str:
     if value is None:
         return '""  # not set'
     if isinstance(value, dict):

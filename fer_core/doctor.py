@@ -33,7 +33,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything the nightly job needs, one after the other."""
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("ffmpeg", lambda: _ffmpeg(settings)),
-        ("face detector", lambda: f"YuNet 2023mar, sha256 {assets.file_sha256(assets.yunet())[:12]}…"),
+        ("face detector", _detector),
         ("expression model", lambda: _model(settings)),
         ("templates", lambda: f"{sum(1 for _ in assets.templates().iterdir())} files"),
         ("packages", _packages),
@@ -52,6 +52,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _ffmpeg(settings: Settings) -> str:
     found = video.find_ffmpeg(settings.video.ffmpeg)
     return f"{found.version} ({found.path})"
+
+
+def _detector() -> str:
+    return f"YuNet 2023mar, sha256 {assets.file_sha256(assets.yunet())[:12]}…"
 
 
 def _model(settings: Settings) -> str:

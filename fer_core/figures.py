@@ -16,7 +16,7 @@ from markupsafe import Markup
 from fer_core import charts
 from fer_core.records import EMOTIONS
 from fer_core.story import Story, group_shares, people_text, span, state_name, weights_of
-from fer_core.summary import GROUPS, STATES, Columns, Row
+from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row
 from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
 
@@ -53,7 +53,7 @@ class Figure:
     scrub: bool = False
 
 
-def people(story: Story, columns: Columns, rows: Sequence[Row], *, scrub: bool) -> Figure:
+def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub: bool) -> Figure:
     """Draw people visible, and which stretches have values."""
     words, lecture = story.words, story.lecture
     counts = lecture.people()
@@ -118,14 +118,14 @@ def people(story: Story, columns: Columns, rows: Sequence[Row], *, scrub: bool) 
     )
 
 
-def timeline(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None:
+def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None:
     """Draw engagement over time, or facing in presence mode; None if no second has any."""
     words, lecture = story.words, story.lecture
     curve = columns.facing if story.presence else columns.calm
     known = curve[~np.isnan(curve)]
     if not len(known):
         return None
-    width = 60 if len(lecture) >= 180 else 10
+    width = 60 if len(lecture) >= CALM_FROM_S else 10
     reach = span(words, float(known.min()), float(known.max()), words.index)
     duration = words.duration(len(lecture))
     if story.presence:
@@ -175,11 +175,14 @@ def timeline(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | No
             words,
             title=finding,
             description=description,
-            marks=[charts.Mark(m.start, m.stop, m.number) for m in story.moments],
+            marks=[
+                charts.Mark(moment.start_second, moment.end_second, str(number))
+                for number, moment in enumerate(story.moments, start=1)
+            ],
             presence=story.presence,
         ),
         key=key,
-        notes=([] if story.presence else [words("timeline.note")]) + _step_note(story, columns),
+        notes=[] if story.presence else [words("timeline.note")],
         table=Table(
             [words(f"timeline.{head}") for head in heads],
             [(story.href(row.start), cells(row)) for row in rows],
@@ -189,7 +192,7 @@ def timeline(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | No
     )
 
 
-def groups(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None:
+def groups_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None:
     """Draw smiling, neutral, other and uncertain; None if no second has values."""
     words, lecture = story.words, story.lecture
     if not lecture.has("groups") or np.isnan(columns.groups).all():
@@ -216,7 +219,7 @@ def groups(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None
     )
 
 
-def seven(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None:
+def seven_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure | None:
     """Draw the seven classes of the model; None if no second has values."""
     words, lecture = story.words, story.lecture
     if not lecture.has("probs") or np.isnan(columns.probs).all():
@@ -292,12 +295,14 @@ def expression_rows(story: Story) -> list[dict[str, Any]]:
     if not lecture.has("probs"):
         return []
     names, weights = words.table("emotions"), weights_of(story)
-    means = lecture.means("probs")
+    percents = dict(
+        zip(EMOTIONS, rounded_parts(list(lecture.means("probs") * 100), 0.1), strict=True)
+    )
     return [
         {
             "name": names[name],
-            "bar": charts.bar(float(means[EMOTIONS.index(name)]), name),
-            "mean": words.percent(float(means[EMOTIONS.index(name)])),
+            "bar": charts.bar(percents[name] / 100, name),
+            "mean": words("units.percent", n=f"{percents[name]:.1f}"),
             "weight": f"{weights[name]:g}" if weights else words("units.none"),
         }
         for name in charts.SEVEN

@@ -96,7 +96,9 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
     status = str(facts.get("status"))
     failed = status == "failed"
     seconds = int(facts.get("seconds") or 0)
-    share = int(facts.get("seconds_scored") or 0) / seconds if seconds else None
+    presence = facts.get("mode") == "presence"
+    # Nobody is scored in presence mode; how many seconds had enough people, its page counts.
+    share = None if presence or not seconds else int(facts.get("seconds_scored") or 0) / seconds
     people, mean = facts.get("people_median"), facts.get("engagement_mean")
     length = facts.get("duration_s_from_content")
     moments = moments_by_id.get(str(facts.get("recording_id")), 0)
@@ -114,7 +116,7 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
         "moments": words.whole(moments) if shown and mean is not None else none,
         "status": status,
         "status_name": words.table("status").get(status, status),
-        "presence": facts.get("mode") == "presence",
+        "presence": presence,
         "synthetic": bool(facts.get("synthetic")),
     }
 
@@ -131,7 +133,7 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
         known = [float(mean) for mean in means if mean is not None]
         if len(known) < 2 or len(drawn) == MOST_COURSES:
             continue
-        name, mean = f"course-{len(drawn) + 1}", sum(known) / len(known)
+        name, mean = f"course-{len(drawn) + 1}", words.index(sum(known) / len(known))
         breaks = sum(not joined for _, joined in _history(lectures)[1:])
         finding = words(
             "index.course_finding",
@@ -150,9 +152,7 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
                     _history(lectures),
                     words,
                     title=f"{clean(course, _LONGEST_NAME)}: {finding}",
-                    description=words(
-                        "index.course_describe", mean=words.index(sum(known) / len(known))
-                    ),
+                    description=words("index.course_describe", mean=mean),
                 ),
             }
         )

@@ -3,9 +3,14 @@
 Reads the store, asks ``report`` for the page, writes it back; computes nothing.
 """
 
+# pandas and pyarrow are typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -49,11 +54,10 @@ def write_index(store: Store, *, last_night: Sequence[str] = ()) -> Path:
     frame = store.all("recordings").sort_values(
         ["course", "started_at", "source_name"], na_position="first", ignore_index=True
     )
-    names = [
-        store.page(Place(row.course, row.month, row.recording_id)) for row in frame.itertuples()
-    ]
+    keys = zip(frame["course"], frame["month"], frame["recording_id"], strict=True)
+    names = [store.page(Place(*key)) for key in keys]
     frame["page"] = [quote(name) if (store.reports / name).exists() else None for name in names]
-    moments = store.all("moments")["recording_id"].value_counts().to_dict()
+    moments = Counter(map(str, store.all("moments")["recording_id"]))
     html = report.index_page(frame, moments_by_id=moments, last_night=last_night)
     return store.write_page(INDEX, html)
 
@@ -61,7 +65,9 @@ def write_index(store: Store, *, last_night: Sequence[str] = ()) -> Path:
 def path(store: Store, recording_id: str) -> Path | None:
     """Return where a lecture's page lies, drawn or not; None for an unknown recording."""
     row = store.recording(recording_id)
-    return row and store.reports / store.page(Place(row["course"], row["month"], recording_id))
+    if row is None:
+        return None
+    return store.reports / store.page(Place(row["course"], row["month"], recording_id))
 
 
 def remove(store: Store, recording_id: str) -> None:

@@ -5,7 +5,7 @@ The pipeline tells and never prints; who listens decides what to show.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -34,7 +34,7 @@ _listeners: list[Listener] = []
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def listening(listener: Listener) -> Generator[None]:
     """Tell ``listener`` every event of this process until the block ends, from any thread."""
     _listeners.append(listener)
     try:

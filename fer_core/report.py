@@ -89,12 +89,12 @@ def _figures(story: Story) -> dict[str, Any]:
         return dict.fromkeys(("people", "curve", "groups", "seven", "expressions"))
     columns, rows = story.lecture.columns(), story.lecture.rows()
     expressions = not story.presence
-    curve = figures.timeline(story, columns, rows)
+    curve = figures.timeline_figure(story, columns, rows)
     return {
-        "people": figures.people(story, columns, rows, scrub=curve is None),
+        "people": figures.people_figure(story, columns, rows, scrub=curve is None),
         "curve": curve,
-        "groups": figures.groups(story, columns, rows) if expressions else None,
-        "seven": figures.seven(story, columns, rows) if expressions else None,
+        "groups": figures.groups_figure(story, columns, rows) if expressions else None,
+        "seven": figures.seven_figure(story, columns, rows) if expressions else None,
         "expressions": figures.expression_rows(story) if expressions else [],
         "readout": _island(figures.readout(story, columns)),
     }

@@ -3,6 +3,10 @@
 The columns are ``schema``'s, the values ``engagement``'s and ``moments``', the files ``store``'s.
 """
 
+# pandas and pyarrow are typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import json

@@ -18,7 +18,7 @@ SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its Arrow type, what it says (with its unit), and whether NULL may stand in it."""
+    """One column: its Arrow type, what it says (with its unit), and whether it may be NULL."""
 
     name: str
     type: pa.DataType

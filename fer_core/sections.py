@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fer_core.moments import Moment
 from fer_core.story import (
-    Moment,
     Story,
     group_shares,
     people_text,
@@ -87,7 +87,7 @@ def minute(story: Story) -> dict[str, Any]:
     return {
         "sentence": _sentence(story),
         "numbers": _headline(story) if len(lecture) else [],
-        "moments": [_moment(story, moment) for moment in story.moments],
+        "moments": [_moment(story, *numbered) for numbered in enumerate(story.moments, start=1)],
         "heading": words("minute.moments", n=len(story.moments)),
         "judged": lecture.has("engagement"),
     }
@@ -203,19 +203,20 @@ def _index_parts(story: Story) -> list[str]:
     return parts
 
 
-def _moment(story: Story, moment: Moment) -> dict[str, Any]:
+def _moment(story: Story, number: int, moment: Moment) -> dict[str, Any]:
     words = story.words
     key = "minute.higher" if moment.change >= 0 else "minute.lower"
+    reach = span(words, moment.change_low, moment.change_high, words.change)
     details = [
-        words("minute.interval", range=span(words, moment.low, moment.high, words.change)),
+        words("minute.interval", range=reach),
         words("minute.moment_people", n=moment.people),
     ]
     if moment.at_layout_change:
         details.append(words("minute.at_layout"))
     return {
-        "number": moment.number,
-        "time": f"{words.at(moment.start)}–{words.at(moment.stop)}",
-        "href": story.href(moment.start),
+        "number": number,
+        "time": f"{words.at(moment.start_second)}–{words.at(moment.end_second)}",
+        "href": story.href(moment.start_second),
         "what": words(key, change=words.index(abs(moment.change))),
         "details": details,
     }
@@ -228,7 +229,8 @@ def trust(story: Story) -> Pairs:
     layout = facts.get("layout")
     if layout:
         known = words.table("layout")
-        changes = words("trust.layout_changes", n=int(facts.get("layout_changes") or 0))
+        count = int(facts.get("layout_changes") or 0)
+        changes = words("trust.layout_changes", n=count) if count else words("trust.layout_same")
         rows.append((words("trust.layout"), f"{known.get(layout, layout)}; {changes}"))
     found, read = int(facts.get("faces") or 0), int(facts.get("faces_scored") or 0)
     if not found:
@@ -286,7 +288,11 @@ def method(story: Story) -> dict[str, Any]:
     variant = str(facts.get("engagement_variant") or "expression")
     least = str(facts.get("min_group") or 1)
     recording_id = str(facts.get("recording_id") or "")
-    limits = ["uneven"] if story.presence else ["feelings", "learning", "uneven", "best", "small"]
+    limits = (
+        ["visible", "facing"]
+        if story.presence
+        else ["feelings", "learning", "uneven", "visible", "best", "small"]
+    )
     return {
         "formula": [words("method.formula_presence")]
         if story.presence

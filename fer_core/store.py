@@ -4,6 +4,10 @@ Every write goes beside its target, is flushed, read back and moved into place; 
 ``recordings`` row is written last and is the commit. What the rows say is decided elsewhere.
 """
 
+# pandas and pyarrow are typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import errno
@@ -11,7 +15,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +73,7 @@ class Store:
         self.reports = self.root / "reports"
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Generator[None]:
         """Hold the dataset for writing; nobody else can meanwhile.
 
         Raises:
@@ -277,7 +281,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import pandas as pd
 
+from fer_core.moments import Moment
 from fer_core.summary import GROUPS, Lecture
 from fer_core.wording import Wording, clean, rounded_parts
 
@@ -21,20 +22,6 @@ Facts = dict[str, Any]
 
 _LONGEST_TEXT: Final = 4000
 _LONGEST_ADDRESS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One row of ``moments`` as the page needs it."""
-
-    number: str
-    start: int
-    stop: int
-    change: float
-    low: float
-    high: float
-    people: int
-    at_layout_change: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +41,11 @@ class Story:
         return self.link.replace("{second}", str(second)) if self.link else None
 
 
-def facts_of(row: Mapping[str, Any]) -> Facts:
+def facts_of(row: Mapping[Any, Any]) -> Facts:
     """Return a row with None for every kind of NULL, and its texts fit for a page."""
     facts: Facts = {}
-    for name, value in row.items():
+    for key, value in row.items():
+        name = str(key)
         if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
             facts[name] = None
         else:
@@ -70,16 +58,16 @@ def moments_of(table: pd.DataFrame) -> list[Moment]:
     rows = table.sort_values("rank", kind="stable").to_dict("records")
     return [
         Moment(
-            number=str(index),
-            start=int(row["start_second"]),
-            stop=int(row["end_second"]),
+            start_second=int(row["start_second"]),
+            end_second=int(row["end_second"]),
             change=float(row["change"]),
-            low=float(row["change_low"]),
-            high=float(row["change_high"]),
+            change_low=float(row["change_low"]),
+            change_high=float(row["change_high"]),
+            p_value=float(row["p_value"]),
             people=int(row["people"]),
             at_layout_change=bool(row["at_layout_change"]),
         )
-        for index, row in enumerate(rows, start=1)
+        for row in rows
     ]
 
 

@@ -28,6 +28,9 @@ expressions, not readable. Shares of the people visible; they add up to 1."""
 MOST_COLUMNS: Final = 900
 """Curves are drawn with at most so many points, about one a pixel."""
 
+CALM_FROM_S: Final = 180
+"""Lectures of at least this length get 60 s means drawn over their 10 s means."""
+
 _NEUTRAL, _HAPPY = EMOTIONS.index("neutral"), EMOTIONS.index("happy")
 
 
@@ -198,7 +201,7 @@ class Lecture:
         """Return the curves as they are drawn."""
         n = len(self)
         step = max(1, math.ceil(n / MOST_COLUMNS))
-        calm_s = 60 if n >= 180 else 10
+        calm_s = 60 if n >= CALM_FROM_S else 10
         seen = np.where(self.frames > 0, self.faces, math.nan)
         return Columns(
             seconds=n,
@@ -295,4 +298,5 @@ def _mean(values: FloatArray) -> FloatArray:
 
 def _floats(table: pd.DataFrame, name: str) -> FloatArray:
     """Return a column as floats, whatever way the table was read; NULL is NaN."""
-    return table[name].astype("Float64").to_numpy(dtype=float, na_value=math.nan)
+    values = table[name].astype("Float64").to_numpy(dtype=float, na_value=math.nan)
+    return values.astype(np.float64)

@@ -66,7 +66,7 @@ def runs(valid: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
         yield int(start), int(stop)
 
 
-def line(values: FloatArray, span: float) -> str:
+def line_path(values: FloatArray, span: float) -> str:
     """Return path data of a line through the columns' middles, broken wherever a value is NaN.
 
     Args:
@@ -82,7 +82,7 @@ def line(values: FloatArray, span: float) -> str:
     return "".join(parts)
 
 
-def band(low: FloatArray, high: FloatArray, span: float) -> str:
+def band_path(low: FloatArray, high: FloatArray, span: float) -> str:
     """Return path data of the area between two lines, with the gaps of both."""
     y_low, y_high = _heights(low), _heights(high)
     parts: list[str] = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,7 @@ def report(outcome: Outcome) -> None:
 
 
 @contextmanager
-def watching() -> Iterator[None]:
+def watching() -> Generator[None]:
     """Show the progress of everything done inside the block."""
     watch = _bars() if err.is_terminal else _lines()
     with watch as listener, progress.listening(listener):
@@ -75,7 +75,7 @@ def watching() -> Iterator[None]:
 
 
 @contextmanager
-def _bars() -> Iterator[progress.Listener]:
+def _bars() -> Generator[progress.Listener]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -106,7 +106,7 @@ def _bars() -> Iterator[progress.Listener]:
 
 
 @contextmanager
-def _lines() -> Iterator[progress.Listener]:
+def _lines() -> Generator[progress.Listener]:
     totals: dict[str, float] = {}
     done: dict[str, float] = {}
     told = [time.monotonic()]

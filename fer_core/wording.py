@@ -60,7 +60,7 @@ class Wording:
         Values are text to show, never templates: braces in them mean nothing.
         """
         found = self._find(key)
-        if isinstance(found, Mapping):
+        if "n" in values and not isinstance(found, str):
             found = found["one" if values["n"] == 1 else "other"]
             values = {**values, "n": self.whole(int(values["n"]))}
         return str(found).format(**values)

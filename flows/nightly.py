@@ -1,5 +1,8 @@
 """The flow for a night: every new recording of an inbox, one sub-flow each, and a summary."""
 
+# Prefect's decorators lose the types of what they decorate.
+# pyright: reportUnknownMemberType=false, reportFunctionMemberAccess=false
+
 from pathlib import Path
 from typing import Any
 

@@ -1,13 +1,16 @@
 """The flow for one recording: its segments as tasks, its tables and page at the end."""
 
+# Prefect's decorators lose the types of what they decorate.
+# pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false
+# pyright: reportFunctionMemberAccess=false, reportCallIssue=false, reportArgumentType=false
+
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
 from prefect.futures import wait
-from prefect.states import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_core import config as configuration
@@ -43,7 +46,7 @@ def in_tasks(job: Job) -> list[SegmentResult]:
     """Work through a recording's segments as tasks of the flow that runs."""
     run = job.settings.run
     delays = [run.retry_delay_s * 2**attempt for attempt in range(run.retries)]
-    patient = segment_task.with_options(retries=run.retries, retry_delay_seconds=delays or None)
+    patient = segment_task.with_options(retries=run.retries, retry_delay_seconds=delays)
     futures = [patient.submit(job, part) for part in job.segments]
     wait(futures)
     return [future.result() for future in futures]
@@ -73,4 +76,6 @@ def recording(
     """
     settings = configuration.load(Path(config) if config else None, flags).settings
     (source,) = inbox.discover([path], settings.discovery).sources
-    return pipeline.process_recording(source, settings, force=force, look_all=in_tasks, runner="prefect")
+    return pipeline.process_recording(
+        source, settings, force=force, look_all=in_tasks, runner="prefect"
+    )

@@ -10,14 +10,17 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core.video import find_ffmpeg
+from fer_core.records import Segment, VideoInfo
+from fer_core.settings import Video
+from fer_core.video import Sampler, find_ffmpeg, probe
 
 TICKS_PER_S: Final = 90_000
 """Unit of the time stamps written: exact for 25, 30, 29.97 and 23.976 pictures a second."""
@@ -112,9 +115,11 @@ def write_clip(
     width, height = size
     pictures = b"".join(draw_number(n, width, height).tobytes() for n in range(len(times_s)))
     ticks = [round(time_s * TICKS_PER_S) for time_s in times_s]
+    rate = 1 / (times_s[1] - times_s[0]) if len(times_s) > 1 else 25
     timing = f"settb=1/{TICKS_PER_S},setpts='{_as_expression(ticks)}'"
     ffmpeg(
-        *("-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-i", "pipe:0"),
+        *("-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}"),
+        *("-framerate", str(rate), "-i", "pipe:0"),
         *inputs,
         *("-vf", ",".join(part for part in (timing, filters) if part)),
         *("-fps_mode", "passthrough", "-enc_time_base", unit, *options),
@@ -130,3 +135,121 @@ def _as_expression(ticks: Sequence[int]) -> str:
     steps = [after - before for before, after in pairwise(ticks)] or [0]
     bends = [(n, steps[n] - steps[n - 1]) for n in range(1, len(steps)) if steps[n] != steps[n - 1]]
     return f"{ticks[0]}+N*{steps[0]}" + "".join(f"+max(0,N-{n})*({by})" for n, by in bends)
+
+
+WHOLE: Final = Segment(0, 0, None)
+LIMITS: Final = Video()
+
+
+def look(path: Path) -> VideoInfo:
+    """Probe a recording with the default limits."""
+    return probe(path, find_ffmpeg(None), LIMITS)
+
+
+def take(
+    info: VideoInfo, segment: Segment = WHOLE, rate_hz: int = 1, **options: Any
+) -> tuple[dict[int, NDArray[np.uint8]], Sampler]:
+    """Sample a segment to its end; return its pictures by sample, and the spent sampler."""
+    with Sampler(info, segment, rate_hz, find_ffmpeg(None), LIMITS, **options) as frames:
+        images = {frame.sample: frame.image for frame in frames}
+    return images, frames
+
+
+def numbers(images: dict[int, NDArray[np.uint8]]) -> dict[int, int]:
+    """Read the number of every picture."""
+    return {sample: read_number(image) for sample, image in images.items()}
+
+
+REORDERED: Final = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "3", "-pix_fmt", "yuv420p")
+"""Options of an encoder that stores pictures in another order than shown."""
+
+SOUND: Final = ("-f", "lavfi", "-i", "sine=440:duration=13.4")
+BOTH: Final = ("-map", "0:v", "-map", "1:a")
+"""A sound of 13.4 seconds, and both it and the pictures."""
+
+STEADY = steady(25, 13.4)
+FROZEN = tuple(t if t < Fraction(73, 10) else t + 10 for t in steady(25, 13.4))
+# Every 15 pictures another rate, from 66 to 11 a second.
+UNEVEN = tuple(
+    Fraction(int(ms), 1000) for ms in np.cumsum([0, *(15 + n // 15 * 37 % 75 for n in range(240))])
+)
+
+RECIPES: Final[dict[str, tuple[Sequence[Fraction], Sequence[str], dict[str, Any]]]] = {
+    "steady.mp4": (STEADY, (*REORDERED, "-g", "60"), {}),
+    "ntsc.mp4": (steady(Fraction(30000, 1001), 13.4), (*REORDERED, "-g", "60"), {}),
+    "frozen.mp4": (FROZEN, (*REORDERED, "-g", "60"), {}),
+    "frozen.mkv": (FROZEN, (*H264, "-g", "60"), {}),
+    "uneven.mkv": (UNEVEN, (*REORDERED, "-g", "60"), {}),
+    "one-key.mp4": (STEADY, (*REORDERED, "-g", "9999"), {}),
+    "open-groups.mp4": (
+        STEADY,
+        (*REORDERED, "-g", "40", "-x264-params", "open-gop=1:scenecut=0"),
+        {},
+    ),
+    "refreshed.mkv": (STEADY, (*REORDERED, "-x264-params", "intra-refresh=1:keyint=50"), {}),
+    "late.mkv": (STEADY, (*REORDERED, "-g", "60", "-output_ts_offset", "5.5"), {}),
+    "late.mp4": (
+        STEADY,
+        (*REORDERED, "-g", "60", "-output_ts_offset", "5.5", "-use_editlist", "0"),
+        {},
+    ),
+    "sound.mp4": (
+        STEADY,
+        (*BOTH, *REORDERED, "-g", "60", "-c:a", "aac", "-movflags", "+faststart"),
+        {"inputs": SOUND},
+    ),
+    "fragments.mp4": (
+        STEADY,
+        (*REORDERED, "-g", "60", "-movflags", "frag_keyframe+empty_moov"),
+        {},
+    ),
+    "vp8.webm": (
+        STEADY,
+        ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "1M", "-g", "60"),
+        {},
+    ),
+    "hevc.mp4": (
+        STEADY,
+        ("-c:v", "libx265", "-preset", "ultrafast", "-g", "50", "-x265-params", "log-level=none"),
+        {},
+    ),
+    "ten-bit.mkv": (
+        STEADY,
+        ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-g", "60"),
+        {},
+    ),
+    "screen.flv": (STEADY, (*H264, "-g", "60"), {}),
+    "broadcast.ts": (STEADY, (*REORDERED, "-g", "60", "-output_ts_offset", "70"), {}),
+    "disc.mpg": (
+        STEADY,
+        ("-c:v", "mpeg2video", "-q:v", "3", "-g", "15", "-bf", "2"),
+        {"unit": "1:25"},
+    ),
+    "old.avi": (STEADY, ("-c:v", "mpeg4", "-q:v", "3", "-g", "60"), {"unit": "1:25"}),
+    "old.wmv": (STEADY, ("-c:v", "wmv2", "-q:v", "3", "-g", "60"), {"unit": "1:25"}),
+    "picture.gif": (steady(20, 13), (), {"unit": "1:100"}),
+}
+"""Recordings of many kinds: times, options of the encoder, further arguments of write_clip."""
+
+
+class Library:
+    """The recordings of ``RECIPES``, each made, probed and sampled as a whole once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cache  # noqa: B019 - lives as long as the tests
+    def clip(self, name: str) -> Clip:
+        """Return a recording and its truth."""
+        times_s, options, more = RECIPES[name]
+        return write_clip(self.folder / name, times_s, options, **more)
+
+    @cache  # noqa: B019
+    def info(self, name: str) -> VideoInfo:
+        """Return what probing it says."""
+        return look(self.clip(name).path)
+
+    @cache  # noqa: B019
+    def whole(self, name: str) -> tuple[dict[int, NDArray[np.uint8]], Sampler]:
+        """Return two samples a second of all of it."""
+        return take(self.info(name), rate_hz=2)

@@ -1,7 +1,7 @@
 """Makes faces, observations and table rows for tests: struct-of-arrays, from a seed or a script.
 
-Geometry and arithmetic here are written anew from the design's formulas, never taken from the rooms
-under test.
+Arithmetic here is written anew from the design's formulas, never taken from the rooms under test;
+only the average face, which is a measurement, is theirs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fer_core import engagement
 from fer_core.records import EMOTIONS, Faces, Observations
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
 
 TILE_PX = 200
-FACE_MM = np.array([[-31.5, 0, 0], [31.5, 0, 0], [0, 42, -28], [-25, 68, -4], [25, 68, -4]], float)
-"""Eyes, nose tip, corners of the mouth; the person's right eye first, y down, z away from us."""
+FACE_MM = engagement._FACE_MM
+"""The face that poses are measured against: x to the right of the picture, y down, z away."""
 
 
 def examples(number: int) -> hypothesis.settings:

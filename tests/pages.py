@@ -10,12 +10,18 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
 import html5lib
 
 MOST_BYTES = 1_000_000
+
+NASTY = (
+    "\"'><script>alert(1)</script><!--]]>{{ 7*7 }}{second}</style>&amp;&#x3c;\x00\x1b\u202e\ud800"
+)
+"""A text that breaks whatever forgets to escape it."""
 
 # Attributes that make a browser load, send or execute something.
 _LOADING = frozenset(
@@ -159,7 +165,7 @@ def _check_structure(root: Element) -> None:
     assert len(titles) == 1 and text_of(titles[0]), "the page needs one title"
     levels = [int(n[1]) for n in map(name_of, root.iter()) if re.fullmatch("h[1-6]", n)]
     assert levels[0] == 1 and levels.count(1) == 1, f"headings: {levels}"
-    jumps = [(a, b) for a, b in zip(levels, levels[1:], strict=False) if b > a + 1]
+    jumps = [(a, b) for a, b in pairwise(levels) if b > a + 1]
     assert not jumps, f"headings skip a level: {levels}"
     for element in root.iter():
         kind = name_of(element)
@@ -169,7 +175,9 @@ def _check_structure(root: Element) -> None:
         elif kind == "details":
             assert name_of(element[0]) == "summary" and text_of(element[0])
         elif kind == "input":
-            labels = [label for label in root.iter("label") if label.get("for") == element.get("id")]
+            labels = [
+                label for label in root.iter("label") if label.get("for") == element.get("id")
+            ]
             assert labels and text_of(labels[0]), "an input without a label"
         elif kind in ("a", "summary", "h1", "h2", "h3"):
             assert text_of(element), f"an empty <{kind}>"

@@ -83,7 +83,10 @@ class Site:
         self.endless = folder / "endless.html"
         self.endless.write_text(
             report.lecture_page(
-                recording | endless | {"status": "partial"}, self.seconds, moments, course="y" * 300
+                recording | endless | {"status": "partial", "error_hint": "x " * 150},
+                self.seconds,
+                moments,
+                course="y" * 300,
             ),
             encoding="utf-8",
         )
@@ -265,8 +268,9 @@ def test_without_javascript_everything_is_readable(visit: Any) -> None:
     assert page.locator("figure:has(#curve) table").is_visible()
 
 
-def test_a_lecture_prints_on_at_most_four_sheets(visit: Any) -> None:
-    page = visit("lecture", color_scheme="dark").page
+@pytest.mark.parametrize("name", ["lecture", "endless"])
+def test_a_lecture_prints_on_at_most_four_sheets(visit: Any, name: str) -> None:
+    page = visit(name, color_scheme="dark").page
 
     sheets = page.pdf(prefer_css_page_size=True, print_background=True)
 

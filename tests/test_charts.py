@@ -6,7 +6,7 @@ import math
 import re
 import tomllib
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -31,14 +31,12 @@ SHARES = st.lists(
 def subpaths(path: str) -> list[list[tuple[float, float]]]:
     """Read path data back: the points of each unbroken piece."""
     pieces = [re.findall(r"-?[\d.]+", piece) for piece in path.split("M") if piece]
-    return [
-        [(float(x), float(y)) for x, y in zip(p[::2], p[1::2], strict=True)] for p in pieces
-    ]
+    return [[(float(x), float(y)) for x, y in zip(p[::2], p[1::2], strict=True)] for p in pieces]
 
 
-def drawn(markup: Markup) -> ElementTree.Element:
+def drawn(markup: Markup) -> ET.Element:
     """Parse a chart."""
-    return ElementTree.fromstring(str(markup))
+    return ET.fromstring(str(markup))
 
 
 def stretches(valid: Any) -> list[tuple[int, int]]:
@@ -54,7 +52,7 @@ def stretches(valid: Any) -> list[tuple[int, int]]:
 
 @given(SHARES)
 def test_a_line_has_one_piece_a_stretch_and_stands_where_its_values_are(values: Any) -> None:
-    pieces = subpaths(svg.line(values, len(values)))
+    pieces = subpaths(svg.line_path(values, len(values)))
 
     expected = stretches(~np.isnan(values))
     assert [(p[0][0] / 2, p[-1][0] / 2) for p in pieces] == expected
@@ -70,14 +68,14 @@ def test_a_band_never_covers_a_gap(values: Any) -> None:
     low, high = values, np.roll(values, 1)
     both = ~np.isnan(low) & ~np.isnan(high)
 
-    pieces = subpaths(svg.band(low, high, len(values)))
+    pieces = subpaths(svg.band_path(low, high, len(values)))
 
     expected = stretches(both)
     assert [(min(x for x, _ in p) / 2, max(x for x, _ in p) / 2) for p in pieces] == expected
 
 
 def test_a_last_column_that_is_shorter_ends_at_the_edge() -> None:
-    points = subpaths(svg.line(np.array([0.5, 0.5]), 1.25))[0]
+    points = subpaths(svg.line_path(np.array([0.5, 0.5]), 1.25))[0]
 
     assert max(x for x, _ in points) == 2.5
 
@@ -194,7 +192,9 @@ def test_a_gap_is_a_gap_in_every_curve() -> None:
     )
 
     for chart, count in ((picture, 5), (stack, 4)):
-        paths = [e.get("d", "") for e in drawn(chart).iter("path") if "ink" not in e.get("class", "")]
+        paths = [
+            e.get("d", "") for e in drawn(chart).iter("path") if "ink" not in e.get("class", "")
+        ]
         assert len(paths) == count
         for path in paths:
             before, after = subpaths(path)
@@ -299,7 +299,7 @@ def _contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("theme", [0, 1, 2], ids=["light", "dark", "print"])
 def test_colours_can_be_told_from_their_paper(theme: int) -> None:
     css = (assets.templates() / "page.css").read_text("utf-8")
-    blocks = [b for b in re.findall(r":root \{(.*?)\}", css, re.S) if "--paper" in b]
+    blocks = [b for b in re.findall(r":root \{(.*?)\}", css, re.DOTALL) if "--paper" in b]
     assert len(blocks) == 3
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", blocks[theme]))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import tomllib
 from typing import Any
 
@@ -16,8 +15,7 @@ from fer_core import assets, report
 from fer_core.records import EMOTIONS
 from fer_core.wording import clean, words
 from tests import pages, tables
-
-NASTY = "\"'><script>alert(1)</script><!--]]>{{ 7*7 }}{second}</style>&amp;&#x3c;\x00\x1b\u202e\ud800"
+from tests.pages import NASTY
 
 
 def page(seconds: pd.DataFrame, moments: pd.DataFrame | None = None, **changes: Any) -> str:
@@ -125,7 +123,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     ],
 )
 def test_the_checker_of_pages_notices(good: str, bad: str) -> None:
-    html = page(tables.seconds(1, 60))
+    html = page(tables.seconds(1, 30))
     assert good in html
 
     with pytest.raises((AssertionError, ValueError, Exception)) as caught:
@@ -285,13 +283,16 @@ def test_without_moments_the_page_says_so_only_if_it_looked() -> None:
         ("vbscript:{second}", None),
         ("https:///nowhere?{second}", None),
         ("https://[::1?{second}", None),
-        ('https://v.example/"><script>alert(1)</script>{second}', 'https://v.example/"><script>alert(1)</script>60'),
+        (
+            'https://v.example/"><script>alert(1)</script>{second}',
+            'https://v.example/"><script>alert(1)</script>60',
+        ),
     ],
 )
 def test_time_links_are_filled_in_or_left_out(template: str, href: str | None) -> None:
-    moments = tables.moments(31, 600, 1)
+    moments = tables.moments(31, 70, 1)
     moments["start_second"] = 60
-    root = pages.check(page(tables.seconds(31, 600), moments, time_link=template))
+    root = pages.check(page(tables.seconds(31, 70), moments, time_link=template))
 
     found = [a.get("href") for a in pages.of_class(root, "moments")[0].iter("a")]
     assert found == ([href.replace("{id}", tables.recording_id(1))] if href else [])
@@ -312,7 +313,7 @@ def test_an_id_cannot_break_out_of_its_link() -> None:
 
 
 def test_without_any_address_times_are_plain_text() -> None:
-    root = pages.check(page(tables.seconds(32, 600), tables.moments(32, 600, 1)))
+    root = pages.check(page(tables.seconds(32, 70), tables.moments(32, 70, 1)))
 
     assert not list(pages.of_class(root, "moments")[0].iter("a"))
 
@@ -335,22 +336,6 @@ def test_hostile_text_is_shown_and_nothing_else() -> None:
     assert "49" not in pages.text_of(next(root.iter("h1")))
 
 
-def test_hostile_text_in_the_index_is_shown_and_nothing_else() -> None:
-    rows = tables.recordings(3)
-    nasty = NASTY.replace("\ud800", "")  # Arrow holds no lone surrogate
-    rows.loc[0, ["title", "course", "error_message", "layout"]] = nasty
-    rows.loc[1, "page"] = "javascript:alert(1)"
-    html = report.index_page(
-        rows, moments_by_id={}, last_night=[*rows["recording_id"], NASTY, "<b>x"]
-    )
-
-    root = pages.check(html)
-
-    assert len(list(root.iter("script"))) == 1
-    assert clean(nasty, 90) in pages.text_of(pages.by_id(root, "all"))
-    assert "<b>x" in pages.text_of(pages.by_id(root, "night"))
-
-
 def test_a_text_without_end_does_not_make_a_page_without_end() -> None:
     html = page(tables.seconds(34, 60), title="x" * 5_000_000, consent="y" * 5_000_000)
 
@@ -364,71 +349,11 @@ def test_three_hours_with_a_gap_every_other_second_stay_small() -> None:
     pages.check(page(seconds, tables.moments(35, 10_800, 3), video_href="lecture.mp4"))
 
 
-def test_the_index_of_a_thousand_lectures_is_quick_and_small() -> None:
-    rows = tables.recordings(1000, courses=30)
-    counts = dict.fromkeys(rows["recording_id"], 3)
-
-    start = time.perf_counter()
-    html = report.index_page(rows, moments_by_id=counts, last_night=list(rows["recording_id"][:9]))
-    assert time.perf_counter() - start < 5
-
-    root = pages.check(html)
-    assert len(list(next(root.iter("tbody")).iter("tr"))) == 1000
-    assert report.index_page(rows.iloc[::-1], moments_by_id=counts).count("<tr>") == 1001
-
-
-def test_the_index_lists_the_newest_first_and_counts_what_it_leaves_out() -> None:
-    rows = tables.recordings(1003)
-    root = pages.check(report.index_page(rows, moments_by_id={}))
-
-    first = next(next(root.iter("tbody")).iter("tr"))
-    assert "Lecture 1002" in pages.text_of(first)
-    assert "3 older lectures" in pages.text_of(pages.by_id(root, "all"))
-
-
-def test_the_index_shows_what_each_lecture_came_to() -> None:
-    rows = tables.recordings(2, courses=1)
-    rows["status"] = ["done", "failed"]
-    rows["seconds"], rows["seconds_scored"] = 1000, 250
-    rows["people_median"], rows["engagement_mean"] = [7.0, None], [0.625, None]
-    rows["duration_s_from_content"] = 3600.0
-    rows["error_message"], rows["error_hint"] = [None, "Not a video."], [None, "Open it."]
-    ids = list(rows["recording_id"])
-    root = pages.check(
-        report.index_page(rows, moments_by_id={ids[0]: 2}, last_night=[ids[1], "Inbox is empty."])
-    )
-
-    failed, done = [pages.text_of(row) for row in next(root.iter("tbody")).iter("tr")]
-    assert re.search("1\u00a0h 25\u00a0% 7 0.6[23] 2 done$", done)
-    assert failed.endswith("– – – – – failed")
-    assert "failed Lecture 1 course-1 Not a video. Open it." in pages.text_of(
-        pages.by_id(root, "night")
-    ).replace("1Not", "1 Not")
-    assert "Inbox is empty." in pages.text_of(pages.by_id(root, "night"))
-
-
-def test_an_index_of_nothing_says_how_to_begin() -> None:
-    root = pages.check(report.index_page(tables.recordings(0), moments_by_id={}))
-
-    assert "lecturepulse run" in pages.text_of(pages.by_id(root, "all"))
-
-
-def test_a_course_history_breaks_where_lectures_cannot_be_compared() -> None:
-    rows = tables.recordings(6, courses=1)
-    rows["status"], rows["engagement_mean"] = "done", [0.5, 0.6, 0.7, None, 0.6, 0.5]
-    rows["layout"] = ["gallery", "gallery", "speaker", "speaker", "speaker", "speaker"]
-    root = pages.check(report.index_page(rows, moments_by_id={}))
-
-    chart = pages.by_id(root, "course-1")
-    lines = [p.get("d", "") for p in chart.iter() if pages.name_of(p) == "path"]
-    assert [line.count("L") for line in lines] == [1, 2]
-    assert len([c for c in chart.iter() if pages.name_of(c) == "circle"]) == 5
-    assert "1 break" in pages.text_of(pages.by_id(root, "courses"))
-
-
 def test_every_visible_word_comes_from_the_catalogue() -> None:
     for path in sorted(assets.templates().rglob("*.j2")):
-        text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text("utf-8"), flags=re.S)
+        text = re.sub(
+            r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text("utf-8"), flags=re.DOTALL
+        )
         text = re.sub(r"<p class=\"formula\".*?</p>", "", text)
         left = re.sub(r"<[^>]*>", " ", text)
         assert not re.search(r"[A-Za-z]", left), f"{path.name}: {left.split()}"
@@ -442,7 +367,9 @@ def test_the_catalogue_speaks_of_what_was_seen() -> None:
     assert len(texts) > 100
 
     for text in texts:
-        assert not re.search(r"mood|attenti|unbiased|bored|happier|best lecture", text, re.I), text
+        assert not re.search(
+            r"mood|attenti|unbiased|bored|happier|best lecture", text, re.IGNORECASE
+        ), text
         if "feeling" in text.lower():
             assert "not" in text, text
 

@@ -6,13 +6,8 @@ presentation time.
 
 from fer_core.video.header import probe
 from fer_core.video.program import Ffmpeg, find_ffmpeg
-from fer_core.video.sampler import (
-    MAX_RECORDING_S,
-    Sampler,
-    is_cut_short,
-    output_size,
-    plan_segments,
-)
+from fer_core.video.sampler import Sampler, output_size
+from fer_core.video.timeline import MAX_RECORDING_S, is_cut_short, plan_segments
 
 __all__ = [
     "MAX_RECORDING_S",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
 import re
 import shutil
 import stat
@@ -125,7 +126,8 @@ def _parse_version(text: str) -> _Version | None:
 def open_input(path: Path, limits: Video, **options: object) -> Any:
     """Return ffmpeg-python's input of a recording, unable to open any other file."""
     return _builder.input(
-        f"file:{path}",
+        # The builder takes only true Unicode; a path is bytes. ``command`` turns them back.
+        "file:" + os.fsencode(path).decode("latin-1"),
         protocol_whitelist="file,pipe",
         format_whitelist=_DEMUXERS,
         max_pixels=limits.max_pixels,
@@ -143,7 +145,12 @@ def command(ffmpeg: Ffmpeg, limits: Video, wanted: Any) -> list[str]:
     max_alloc = str(limits.max_memory_mb * 1_000_000)
     program = [str(ffmpeg.path), "-nostdin", "-hide_banner", "-nostats", "-max_alloc", max_alloc]
     # A file of which most is damaged still has its good seconds: never fail for the share of it.
-    return wanted.compile(cmd=[*program, "-loglevel", "repeat+level+info", "-max_error_rate", "1"])
+    arguments: list[str] = wanted.compile(
+        cmd=[*program, "-loglevel", "repeat+level+info", "-max_error_rate", "1"]
+    )
+    file = arguments.index("-i") + 1
+    arguments[file] = os.fsdecode(arguments[file].encode("latin-1"))
+    return arguments
 
 
 def name_of(path: Path) -> str:

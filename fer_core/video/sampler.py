@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,67 +19,25 @@ from fer_core import process
 from fer_core.errors import InputError, TransientError
 from fer_core.records import Frame, Segment, VideoInfo
 from fer_core.settings import Video
-from fer_core.video import program
+from fer_core.video import program, timeline
 from fer_core.video.program import GRACE_S, SHOWINFO, SHOWN, TIME_BASE, Ffmpeg
 
-MAX_RECORDING_S: Final = 24 * 3600
-"""Longest recording looked at, seconds; a damaged time stamp can claim centuries."""
-
-# Containers that hold the time of every picture. In the others (MPEG-PS, TS, AVI, GIF …) ffmpeg
-# guesses times after a jump, up to 0.1 s wrong as measured: they are only read from the start.
-_SEEKABLE: Final = ("mov,", "matroska,", "flv")
 # Where a decode may start, seconds before the segment: mostly the first will do. Recordings without
 # true key pictures (intra refresh, wrong marks) need a run-up.
 _BACK_S: Final = (0, 20)
 _READ_AHEAD_BYTES: Final = 64 << 20
 _READ_AHEAD_FRAMES: Final = 8
 _SETTLE_S: Final = 10.0
-_SLACK_S: Final = 1.0
-_SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
-_PACKET_UNIT = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
-_PACKET = re.compile(r"(\d+), +-?\d+, +(-?\d+), +(\d+),")
 # One line for each damaged picture: ffmpeg 5 and 6; ffmpeg 7 and later; concealed errors in any.
 _DAMAGED = re.compile(
     r"Error while decoding stream|Error submitting packet to decoder|corrupt decoded frame"
 )
 
 
-def plan_segments(info: VideoInfo, segment_s: int) -> list[Segment]:
-    """Cut a recording into segments; the last is open-ended, since a header may be wrong.
-
-    A container in which one cannot jump to an exact time is one segment.
-
-    Args:
-        info: from ``probe``.
-        segment_s: length of a segment, whole seconds.
-    """
-    declared_s = min(info.duration_s_from_header or 0.0, MAX_RECORDING_S)
-    if not _is_seekable(info):
-        return [Segment(0, 0, None)]
-    starts = range(0, max(1, math.ceil(declared_s)), segment_s)
-    return [
-        Segment(i, start_s, start_s + segment_s if i + 1 < len(starts) else None)
-        for i, start_s in enumerate(starts)
-    ]
-
-
 def output_size(info: VideoInfo, max_side_px: int | None) -> tuple[int, int]:
     """Return width and height of sampled pictures: as shown, made smaller to fit if asked."""
     scale = min(1.0, (max_side_px or math.inf) / max(info.width, info.height))
     return max(1, round(info.width * scale)), max(1, round(info.height * scale))
-
-
-def _is_seekable(info: VideoInfo) -> bool:
-    return info.container.startswith(_SEEKABLE)
-
-
-def _open_timed(info: VideoInfo, limits: Video, **options: object) -> Any:
-    """Return the input with times counted from the start of the container."""
-    if _is_seekable(info):
-        # Only with its own times does a decode from the middle agree with one from the start.
-        options |= {"copyts": None, "start_at_zero": None}
-    # Otherwise ffmpeg counts from the start by itself, and mends the clock of joined broadcasts.
-    return program.open_input(info.path, limits, **options)
 
 
 class Sampler:
@@ -153,7 +111,7 @@ class Sampler:
     def _sample(self) -> Generator[Frame, None, None]:
         path, start_s = self._info.path, self._segment.start_s
         program.check_file(path)
-        back_s = _BACK_S if _is_seekable(self._info) else ()
+        back_s = _BACK_S if timeline.is_seekable(self._info) else ()
         for seek_s in sorted({max(0, start_s - back) for back in back_s} | {0}, reverse=True):
             with self._decode(seek_s) as decode:
                 image = decode.next_image()
@@ -190,17 +148,19 @@ class Sampler:
         """Whether a decode without any sample means that the content ended before the segment."""
         if log.starts_in_time():
             return True
-        end_s = _data_end_s(self._info, self._ffmpeg, self._limits, str(self._info.stream_index))
+        end_s = timeline.data_end_s(
+            self._info, self._ffmpeg, self._limits, str(self._info.stream_index)
+        )
         return end_s is not None and end_s <= self._segment.start_s
 
     def _decode(self, seek_s: int) -> _Decode:
         segment, rate_hz = self._segment, self._rate_hz
         width, height = self._size
         # One more than wanted: it tells whether the content goes on beyond the segment.
-        end_s = MAX_RECORDING_S if segment.end_s is None else segment.end_s
+        end_s = timeline.MAX_RECORDING_S if segment.end_s is None else segment.end_s
         count = max(1, (end_s - segment.start_s) * rate_hz + 1)
         seek: dict[str, object] = {"ss": seek_s, "noaccurate_seek": None} if seek_s else {}
-        source = _open_timed(
+        source = timeline.open_timed(
             self._info,
             self._limits,
             threads=self._threads,
@@ -367,47 +327,3 @@ class _Decode:
         except TimeoutError as error:
             self._stuck = error
         self._images.put(None)
-
-
-def is_cut_short(
-    info: VideoInfo, content_end_s: float | None, ffmpeg: Ffmpeg, limits: Video
-) -> bool:
-    """Whether a recording is shorter than it declares because a part of the file is missing.
-
-    A video that ends before its sound does is whole: the file still has data up to the end.
-
-    Args:
-        info: from ``probe``.
-        content_end_s: the latest ``Sampler.content_end_s`` of its segments; None if none has any.
-        ffmpeg: from ``find_ffmpeg``.
-        limits: the decoder's limits.
-    """
-    declared_s = info.duration_s_from_header
-    if declared_s is None or (content_end_s or 0.0) >= declared_s - _SLACK_S:
-        return False
-    end_s = _data_end_s(info, ffmpeg, limits, "v", "a?")
-    return end_s is None or end_s < declared_s - _SLACK_S
-
-
-def _data_end_s(info: VideoInfo, ffmpeg: Ffmpeg, limits: Video, *streams: str) -> float | None:
-    """Return the presentation time at which the data in the file ends, without decoding."""
-    source = _open_timed(info, limits)
-    output = program.output((source[s] for s in streams), format="framecrc", c="copy")
-    units: dict[str, Fraction] = {}
-    ends: dict[str, int] = {}
-
-    def note(line: str) -> None:
-        if unit := _PACKET_UNIT.match(line):
-            units[unit[1]] = Fraction(int(unit[2]), int(unit[3]))
-        elif packet := _PACKET.match(line):
-            end = int(packet[2]) + int(packet[3])
-            ends[packet[1]] = max(end, ends.get(packet[1], end))
-
-    limit_s = GRACE_S + info.size_bytes / _SLOWEST_DISK_BYTES_PER_S
-    try:
-        command = program.command(ffmpeg, limits, output)
-        ended = process.run_lines(command, limit_s=limit_s, take=note)
-    except TimeoutError:
-        return None
-    program.raise_if_killed(info.path, ended)
-    return max((float(end * units[stream]) for stream, end in ends.items()), default=None)

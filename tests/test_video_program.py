@@ -1,0 +1,249 @@
+"""The ffmpeg program: which one is used, what it is given, and how it ends."""
+
+import os
+import threading
+from contextlib import suppress
+
+import pytest
+
+from fer_core import process
+from fer_core.errors import EnvironmentProblem, InputError, TransientError
+from fer_core.records import Segment
+from fer_core.settings import Video
+from fer_core.video import Ffmpeg, Sampler, find_ffmpeg, header, probe, program, sampler
+from tests.clips import LIMITS, WHOLE, Library, ffmpeg, look, numbers, take
+
+VERSION = """echo 'ffmpeg version {} Copyright (c) the FFmpeg developers'
+echo 'libavcodec     {} / {}'"""
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    return Library(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="session")
+def folder(library):
+    return library.folder
+
+
+@pytest.fixture
+def children(monkeypatch):
+    """Return the list of the children that are started."""
+    started = []
+
+    class Noted(process.Child):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    monkeypatch.setattr(process, "Child", Noted)
+    return started
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """Return a function that makes an ffmpeg of a shell script."""
+
+    def make(script, name="ffmpeg", version="9.0"):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return Ffmpeg(path, version)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-i.mp4",
+        "concat:a.mp4",
+        "quo\"te's.mp4",
+        "two\nlines.mp4",
+        "%03d *?[a]\\.mp4",
+        "<script>.mp4",
+        "lecture é☃ 中.mp4",
+        "a" * 251 + ".mp4",
+        os.fsdecode(b"latin\xe9.mp4"),
+    ],
+    ids=ascii,
+)
+def test_a_name_is_never_taken_for_anything_else(name, library, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(library.clip("steady.mp4").path.read_bytes())
+    info = look(path)
+    assert numbers(take(info, Segment(1, 5, 7))[0]) == {5: 125, 6: 150}
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError) as caught:
+        look(path)
+    assert caught.value.message.isprintable()
+
+
+def is_gone(child):
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child.pid, os.WNOHANG)
+    names = [thread.name for thread in threading.enumerate()]
+    return not {"read-ahead", "drain-stderr"} & set(names)
+
+
+def test_a_consumer_that_stops_early_leaves_nothing_behind(library, children):
+    info = library.info("uneven.mkv")
+    children.clear()
+    with Sampler(info, WHOLE, 10, find_ffmpeg(None), LIMITS) as frames:
+        for frame in frames:
+            if frame.sample == 2:
+                break
+    assert len(children) == 1
+    assert is_gone(children[0])
+    assert list(frames) == []
+
+
+def test_a_consumer_that_fails_leaves_nothing_behind(library, children):
+    info = library.info("uneven.mkv")
+    children.clear()
+    with (
+        suppress(ZeroDivisionError),
+        Sampler(info, WHOLE, 10, find_ffmpeg(None), LIMITS) as frames,
+    ):
+        for frame in frames:
+            1 // (2 - frame.sample)
+    assert len(children) == 1
+    assert is_gone(children[0])
+
+
+def test_a_sampler_never_asked_starts_nothing(library, children):
+    info = library.info("steady.mp4")
+    children.clear()
+    with Sampler(info, WHOLE, 1, find_ffmpeg(None), LIMITS):
+        pass
+    assert children == []
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [("kill -SEGV $$", "by signal 11"), ("exit 255", "from outside")]
+)
+def test_an_ffmpeg_that_was_killed_may_be_tried_again(end, said, library, fake):
+    path = library.clip("steady.mp4").path
+    info = look(path)
+    dying = fake(f"head -c 100000 /dev/zero; {end}")
+    with pytest.raises(TransientError, match=said):
+        probe(path, dying, LIMITS)
+    with (
+        pytest.raises(TransientError, match=said),
+        Sampler(info, WHOLE, 1, dying, LIMITS) as frames,
+    ):
+        list(frames)
+
+
+def test_an_ffmpeg_that_hangs_is_killed(library, fake, monkeypatch, children):
+    path = library.clip("steady.mp4").path
+    info = look(path)
+    children.clear()
+    monkeypatch.setattr(header, "GRACE_S", 0.2)
+    monkeypatch.setattr(sampler, "GRACE_S", 0.2)
+    stuck = fake("exec sleep 600")
+    with pytest.raises(InputError, match="could not be read within"):
+        probe(path, stuck, LIMITS)
+    with (
+        pytest.raises(TransientError, match="got stuck"),
+        Sampler(info, WHOLE, 1, stuck, LIMITS) as frames,
+    ):
+        list(frames)
+    assert len(children) == 2
+    assert all(is_gone(child) for child in children)
+
+
+def test_an_ffmpeg_that_cannot_be_started_is_a_problem_of_the_machine(library, tmp_path):
+    path = library.clip("steady.mp4").path
+    missing = Ffmpeg(tmp_path / "ffmpeg", "9.0")
+    with pytest.raises(EnvironmentProblem, match="could not be started"):
+        probe(path, missing, LIMITS)
+    with (
+        pytest.raises(EnvironmentProblem, match="could not be started"),
+        Sampler(look(path), WHOLE, 1, missing, LIMITS) as frames,
+    ):
+        list(frames)
+
+
+def test_a_picture_over_the_memory_limit_is_refused(folder):
+    path = folder / "wide.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=s=2000x2000:d=0.1", "-c:v", "ffv1", path)
+    assert look(path).width == 2000
+    with pytest.raises(InputError, match="no picture of it can be decoded"):
+        probe(path, find_ffmpeg(None), Video(max_memory_mb=4))
+    with pytest.raises(InputError, match="more than 1,000,000 pixels"):
+        probe(path, find_ffmpeg(None), Video(max_pixels=1_000_000))
+
+
+@pytest.fixture
+def fresh():
+    find_ffmpeg.cache_clear()
+    yield
+    find_ffmpeg.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "release"),
+    [
+        ("n9.0.2-17-g2a571b6068-20260930", (9, 0, 2)),
+        ("5.1.6-0+deb12u1", (5, 1, 6)),
+        ("10.0", (10, 0)),
+        ("N-12345-g0123abc", ()),
+    ],
+)
+def test_versions_are_read_as_numbers(name, release):
+    text = f"ffmpeg version {name} Copyright\nlibavutil  61.  1.102 / x\nlibavcodec  63.  1.102 / x"
+    version = program._parse_version(text)
+    assert (version.name, version.release, version.avcodec) == (name, release, (63, 1, 102))
+    assert program._parse_version("not ffmpeg") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "avcodec", "taken"),
+    [
+        ("5.1.6-0+deb12u1", "59. 37.100", False),
+        ("4.4", "58.134.100", False),
+        ("N-99999-gabcdef0", "99.  1.100", True),
+        ("10.0", "99.  1.100", True),
+    ],
+)
+@pytest.mark.usefixtures("fresh")
+def test_the_newest_is_taken_of_the_path_and_the_wheel(name, avcodec, taken, fake, monkeypatch):
+    mine = fake(VERSION.format(name, avcodec, avcodec))
+    monkeypatch.setenv("PATH", f"{mine.path.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
+    found = find_ffmpeg(None)
+    assert (found.path == mine.path) is taken
+    assert (found.version == name) is taken
+    assert found.path.is_absolute()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_one_in_the_settings_is_taken_whatever_else_there_is(fake):
+    mine = fake(VERSION.format("5.1.9", "59. 37.100", "59. 37.100"))
+    assert find_ffmpeg(mine.path) == Ffmpeg(mine.path, "5.1.9")
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["exit 1", "echo hello", VERSION.format("4.4", "58.134.100", "58.134.100"), None],
+)
+@pytest.mark.usefixtures("fresh")
+def test_an_unusable_one_in_the_settings_is_said_so(script, fake, tmp_path):
+    path = fake(script).path if script else tmp_path / "nothing"
+    with pytest.raises(EnvironmentProblem, match=r"The setting video\.ffmpeg") as caught:
+        find_ffmpeg(path)
+    assert "bundled" in caught.value.hint
+
+
+@pytest.mark.usefixtures("fresh")
+def test_no_ffmpeg_at_all_is_said_so(monkeypatch):
+    def missing(_name):
+        raise ModuleNotFoundError
+
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(program.importlib.resources, "files", missing)
+    with pytest.raises(EnvironmentProblem, match="No ffmpeg") as caught:
+        find_ffmpeg(None)
+    assert "imageio-ffmpeg" in caught.value.hint
