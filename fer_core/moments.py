@@ -199,17 +199,17 @@ def _p_values(
         seen = np.flatnonzero(mine[-len(WIDTHS_S) :].any(axis=0))
         if len(seen):
             a, b = int(seen[0]), int(seen[-1]) + 1
-            turning.append((a, b, mine[:, a:b].astype(np.float32, order="C")))
+            turning.append((a, b, mine.T[a:b].astype(np.float32, order="C")))
     rng, clearest = np.random.default_rng(settings.seed), float(clear.max(initial=0))
     chance: list[float] = []
     tolerated = int(_LEVEL * (1 + settings.replicates)) - 1
     for _ in range(settings.replicates):
-        sums = np.zeros((parts.shape[0], parts.shape[2]), np.float32)
+        sums = np.zeros((parts.shape[2], parts.shape[0]), np.float32)
         for (a, b, mine), share in zip(turning, rng.random(len(turning)).tolist(), strict=True):
             split = a + int(share * (b - a))
-            sums[:, split:b] += mine[:, : b - split]
-            sums[:, a:split] += mine[:, b - split :]
-        chance.append(float(_clarity(sums.astype(np.float64), least).max(initial=0)))
+            sums[split:b] += mine[: b - split]
+            sums[a:split] += mine[b - split :]
+        chance.append(float(_clarity(sums.T.astype(np.float64, order="C"), least).max(initial=0)))
         tolerated -= chance[-1] >= clearest
         if tolerated < 0:  # Nothing can pass any more.
             return np.ones_like(clear)

@@ -43,7 +43,7 @@ def test_what_was_kept_comes_back(tmp_path, seen, nobody):
     found, effort = checkpoint.restore(path)
     assert same(found, kept)
     assert effort == EFFORT
-    assert os.listdir(tmp_path) == ["segment.npz"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_faces_that_were_not_read_come_back_so(tmp_path):

@@ -1,6 +1,7 @@
 """Settings and where they come from: precedence, origins, documentation, and what is refused."""
 
 import json
+import os
 import re
 import tomllib
 
@@ -21,7 +22,7 @@ from tests.factories import examples
 def bare(monkeypatch, tmp_path):
     """Work in an empty folder, with none of our variables set."""
     monkeypatch.chdir(tmp_path)
-    for variable in [v for v in __import__("os").environ if v.upper().startswith("LECTUREPULSE_")]:
+    for variable in [v for v in os.environ if v.upper().startswith("LECTUREPULSE_")]:
         monkeypatch.delenv(variable)
 
 
@@ -311,4 +312,5 @@ def test_no_file_whatever_brings_anything_but_settings_or_one_clear_error(
     try:
         config.load(path)
     except ConfigError as error:
-        assert error.hint
+        told = error
+        assert told.hint

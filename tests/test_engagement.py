@@ -39,7 +39,7 @@ def measured(
 
 
 def expected(seen: Observations, who: list[int], settings: Settings) -> list[dict]:
-    """Read the formulas person by person and second by second; one sample a second, frontal faces."""
+    """Read the formulas person by person; for one sample a second and frontal faces."""
     least, floor = settings.privacy.min_group, settings.engagement.min_coverage
     rows = []
     for second in range(int(seen.content_end_s)):
@@ -228,8 +228,10 @@ def test_below_the_coverage_floor_there_is_no_index(scored, given_):
 
 @pytest.mark.parametrize(
     ("name", "index"),
-    [("neutral", 1), ("happy", 2 / 3), ("surprise", 2 / 3), ("sad", 1 / 3), ("fear", 1 / 3)]
-    + [("angry", 0.25 / 0.9), ("disgust", 0.2 / 0.9)],
+    [
+        *(("neutral", 1), ("happy", 2 / 3), ("surprise", 2 / 3), ("sad", 1 / 3), ("fear", 1 / 3)),
+        *(("angry", 0.25 / 0.9), ("disgust", 0.2 / 0.9)),
+    ],
 )
 def test_the_index_of_a_face(name, index):
     sure = np.eye(7, dtype=np.float32)[[EMOTIONS.index(name)]]

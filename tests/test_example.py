@@ -16,7 +16,7 @@ import pytest
 
 from fer_core.schema import TABLES
 from fer_core.store import Store
-from tests.pages import check_page
+from tests import pages
 
 REPO = Path(__file__).parent.parent
 EXAMPLE = REPO / "examples" / "biology-101"
@@ -105,10 +105,10 @@ def test_prefect_and_core_give_the_same_tables_byte_for_byte(core, conducted):
 
 
 def test_prefect_and_core_draw_the_same_page(core, conducted):
-    def pages(out):
+    def drawn(out):
         return {p.relative_to(out): p.read_bytes() for p in (out / "reports").rglob("*.html")}
 
-    assert pages(core[1]) == pages(conducted[1])
+    assert drawn(core[1]) == drawn(conducted[1])
 
 
 def test_every_table_has_its_schema(core):
@@ -160,10 +160,10 @@ def test_times_are_those_of_the_clock(seconds):
 
 
 def test_the_pages_are_sound(core):
-    pages = list((core[1] / "reports").rglob("*.html"))
-    assert len(pages) == 2
-    for page in pages:
-        check_page(page.read_text(encoding="utf-8"))
+    drawn = list((core[1] / "reports").rglob("*.html"))
+    assert len(drawn) == 2
+    for page in drawn:
+        pages.check(page.read_text(encoding="utf-8"))
 
 
 def test_no_name_of_a_person_reaches_the_output(core):

@@ -1,4 +1,4 @@
-"""Head pose from five points: faces of known pose, projected, must come back with the right signs."""
+"""Head pose from five points: projected faces of known pose come back with their signs."""
 
 import numpy as np
 import pytest

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import time
 
-from fer_core import report
+import pytest
+
+from fer_core import overview, report
 from fer_core.wording import clean
 from tests import pages, tables
 from tests.pages import NASTY
@@ -40,12 +42,16 @@ def test_the_index_of_a_thousand_lectures_is_quick_and_small() -> None:
     assert report.index_page(rows.iloc[::-1], moments_by_id=counts).count("<tr>") == 1001
 
 
-def test_the_index_lists_the_newest_first_and_counts_what_it_leaves_out() -> None:
-    rows = tables.recordings(1003)
+def test_the_index_lists_the_newest_first_and_counts_what_it_leaves_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(overview, "MOST_LECTURES", 10)
+    rows = tables.recordings(13)
     root = pages.check(report.index_page(rows, moments_by_id={}))
 
     first = next(next(root.iter("tbody")).iter("tr"))
-    assert "Lecture 1002" in pages.text_of(first)
+    assert "Lecture 12 " in pages.text_of(first)
+    assert len(list(next(root.iter("tbody")).iter("tr"))) == 10
     assert "3 older lectures" in pages.text_of(pages.by_id(root, "all"))
 
 

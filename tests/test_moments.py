@@ -128,7 +128,7 @@ def test_classes_without_shared_change_rarely_show_a_moment(people: int, classes
     assert share <= 0.05
 
 
-@pytest.mark.parametrize("classes", [30, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("classes", [40, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_planted_change_of_twenty_points_is_found_in_place(classes: int) -> None:
     share = share_found(Recipe(change=0.2), classes)
     print(f"20 points planted: found within {NEAR_S} s in {share:.1%} of {classes}")  # noqa: T201
@@ -190,7 +190,7 @@ def test_moments_are_few_apart_ranked_and_within_the_class(seed: int, starts: li
     index, _ = make_class(Recipe(seconds=1200, slowness_s=5), seed)
     for at, start in enumerate(starts):
         index[:, start : start + PLANTED_S] += 0.3 * (-1) ** at
-    found = find(index)
+    found = find(index.clip(0, 1))
     assert len(found) <= 3
     for moment in found:
         assert 0 <= moment.start_second < moment.end_second <= 1200

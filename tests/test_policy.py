@@ -7,7 +7,7 @@ from fer_core.policy import permission
 from fer_core.settings import Deployment
 
 # Written down from the treaties, not from the room.
-EU = "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE".split()  # noqa: SIM905
+EU = "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE".split()
 EEA = ["IS", "LI", "NO"]
 UNION_LAW_TOO = ["GF", "GP", "MQ", "RE", "YT", "MF", "AX"]
 ELSEWHERE = ["IN", "US", "US-IL", "GB", "CH", "JP", "BR", "TR", "UA", "NC", "GL"]

@@ -1,7 +1,5 @@
 """SQL over the tables: the right rows, no others, and no way to any file or network."""
 
-import os
-
 import pytest
 
 from fer_core.errors import InputError
@@ -136,7 +134,7 @@ def test_what_is_no_table_is_not_seen(store):
         "set enable_external_access = true",
         "set allowed_directories = ['/']",
         "set temp_directory = '{tables}'",
-        "pragma enable_profiling = 'json'; pragma profiling_output = '{tables}/evil.json'; select 1",
+        "pragma enable_profiling = json; pragma profiling_output = '{tables}/evil'; select 1",
         "create secret (type s3, key_id 'a', secret 'b')",
     ],
 )
@@ -218,7 +216,7 @@ def test_a_damaged_table_is_told_and_the_others_still_answer(store):
         "summarize recordings",
         "with a as (select * from seconds) select count(*) from a",
         "from seconds limit 1",
-        "select r.course, avg(s.engagement) from seconds s join recordings r using (recording_id) group by 1",
+        "select r.title, avg(engagement) from seconds join recordings r using (recording_id) group by 1",
     ],
 )
 def test_what_people_ask_is_answered(store, sql):
@@ -228,4 +226,4 @@ def test_what_people_ask_is_answered(store, sql):
 def test_nothing_is_written_beside_the_tables(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ask(store, "select * from seconds s1, seconds s2 order by random()")
-    assert os.listdir(tmp_path) == ["out"]
+    assert list(tmp_path.iterdir()) == [store.root]

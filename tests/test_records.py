@@ -2,6 +2,7 @@
 
 from dataclasses import FrozenInstanceError, fields, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,7 @@ def test_a_recording_cut_into_segments_is_put_together_again(seed, cuts):
             decode_failures=1,
             content_end_s=float(end),
         )
-        for start, end in zip(ends, ends[1:], strict=False)
+        for start, end in pairwise(ends)
     ]
 
     joined = Observations.concat(parts)

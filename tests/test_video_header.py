@@ -11,7 +11,8 @@ import pytest
 
 from fer_core.errors import InputError
 from fer_core.records import Chapter, Segment, VideoInfo
-from fer_core.video import plan_segments
+from fer_core.settings import Video
+from fer_core.video import find_ffmpeg, plan_segments, probe
 from tests.clips import (
     BOTH,
     H264,
@@ -242,6 +243,17 @@ def test_an_unreadable_file_is_said_so(library, monkeypatch):
     with pytest.raises(InputError, match="cannot be read: Permission denied") as caught:
         look(path)
     assert "permission" in caught.value.hint
+
+
+@pytest.mark.parametrize(("aspect", "width"), [("9/1", 1440), ("100/1", 160), ("1/100", 160)])
+def test_a_damaged_aspect_makes_no_giant(aspect, width, folder):
+    name = f"aspect{aspect.replace('/', '-')}.mkv"
+    path = write_clip(folder / name, steady(25, 1), filters=f"setsar={aspect}").path
+    info = look(path)
+    assert (info.width, info.height) == (width, 128)
+    if width > 160:
+        with pytest.raises(InputError, match="pixels"):
+            probe(path, find_ffmpeg(None), Video(max_pixels=160 * 128 * 4))
 
 
 def test_a_file_that_went_away_or_changed_since_is_said_so(tmp_path):

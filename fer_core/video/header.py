@@ -67,6 +67,8 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
             hint="Play it in a media player; if that fails too, export it again.",
         )
     width, height = _as_shown(shown)
+    if width * height > limits.max_pixels:
+        raise _too_large(path, limits)
     texts, chapters = _parse_ffmetadata(header.output)
     container = (header.first(_CONTAINER) or ["", ""])[1]
     return VideoInfo(

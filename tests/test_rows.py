@@ -1,0 +1,119 @@
+"""Arrow rows: one for each second without a gap, NaN become NULL, nothing counted twice."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_core import engagement, rows
+from fer_core.errors import InputError
+from fer_core.records import Faces
+from fer_core.schema import TABLES
+from fer_core.settings import Settings
+from fer_core.track import link
+from tests import factories
+from tests.factories import examples
+
+ID = "0123456789abcdef"
+START = datetime(2026, 11, 3, 23, 59, 58, tzinfo=UTC)
+
+
+def worked_out(seen, settings=None, seconds=None):
+    settings = settings or factories.settings(engagement={"replicates": 100})
+    tracks = link(seen, settings.tracking)
+    people = engagement.by_person(seen, tracks, seconds or int(seen.content_end_s), settings)
+    return engagement.aggregate(seen, people, settings), tracks, people
+
+
+@examples(25)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.sets(st.integers(0, 11), max_size=11))
+def test_one_row_a_second_and_no_gap(seed, seconds, lost):
+    lost = {second for second in lost if second < seconds}
+    whole = factories.lesson(seed, people=6, seconds=seconds).observations.faces
+    kept = ~np.isin(whole.sample, list(lost))
+    names = ("sample", "box", "score", "landmarks", "probs")
+    faces = Faces(*(getattr(whole, name)[kept] for name in names))
+    values, _, _ = worked_out(factories.observations(faces, seconds=seconds, lost=lost))
+
+    table = rows.seconds(ID, START, values)
+
+    assert table.schema.equals(TABLES["seconds"])
+    assert table["second"].to_pylist() == list(range(seconds))
+    assert table["frames"].to_pylist() == [0 if k in lost else 1 for k in range(seconds)]
+    clock = table["clock"].to_pylist()
+    assert clock == [START + timedelta(seconds=k) for k in range(seconds)]
+    for row in table.to_pylist():
+        if row["faces"] == 0:
+            empty = [name for name in row if row[name] is None]
+            assert {"uncertain", "facing", "engagement", "p_happy", "p_sad"} <= set(empty)
+
+
+def test_nan_becomes_null_in_every_column():
+    values, _, _ = worked_out(factories.observations(Faces.empty(), seconds=3))
+    table = rows.seconds(ID, None, values)
+    for field in TABLES["seconds"]:
+        assert table[field.name].null_count == (3 if field.nullable else 0), field.name
+
+
+def test_the_faces_and_tracks_tables_of_per_person_mode():
+    seen = factories.lesson(1, people=6, seconds=4, rate_hz=2, leaves={0: 2}).observations
+    values, tracks, people = worked_out(seen)
+    faces = rows.faces(ID, seen, tracks, people)
+    assert faces.num_rows == len(seen.faces) == 5 * 8 + 4
+    assert faces["second"].to_pylist() == [s // 2 for s in seen.faces.sample.tolist()]
+    assert sum(faces["scored"].to_pylist()) == int(people.face_scored.sum())
+    table = rows.tracks(ID, people).to_pylist()
+    (gone,) = [row for row in table if row["last_second"] == 1]
+    assert (gone["first_second"], gone["seconds_visible"]) == (0, 2)
+    assert [row["track"] for row in table] == list(range(6))
+    assert sum(row["seconds_visible"] for row in table) == int(values.faces.sum())
+    assert sum(row["seconds_scored"] for row in table) == int(values.faces_scored.sum())
+
+
+def test_the_summary_counts_what_the_tables_hold():
+    settings = factories.settings(engagement={"replicates": 100}, privacy={"min_group": 5})
+    seen = factories.lesson(2, people=6, seconds=9, leaves={0: 6, 1: 6}, unreadable=0).observations
+    values, tracks, people = worked_out(seen, settings)
+    table = rows.seconds(ID, START, values).to_pandas()
+    row = rows.summary(values, seen, tracks, people, settings)
+    assert row["seconds"] == 9
+    assert row["seconds_suppressed"] == 3
+    assert row["seconds_scored"] == table["p_happy"].notna().sum() == 6
+    assert row["seconds_without_frames"] == 0
+    assert (row["people_median"], row["people_max"]) == (6, 6)
+    assert row["faces"] == row["faces_scored"] == 6 * 6 + 3 * 4
+    assert row["tracks"] == 6
+    assert row["engagement_mean"] == pytest.approx(table["engagement"].mean(), abs=1e-6)
+    assert row["face_height_px_p10"] == row["face_height_px_p90"] == 64
+    assert json.loads(row["engagement_weights"]) == settings.engagement.weights
+
+
+def test_a_summary_of_nobody_is_null_where_nothing_was_measured():
+    seen = factories.observations(Faces.empty(), seconds=2, lost=[1])
+    values, tracks, people = worked_out(seen)
+    row = rows.summary(values, seen, tracks, people, Settings())
+    assert row["engagement_mean"] is None
+    assert row["face_height_px_median"] is None
+    assert (row["people_median"], row["people_max"], row["seconds_without_frames"]) == (0, 0, 1)
+
+
+def test_what_is_not_named_is_null_and_names_that_are_no_text_are_kept_readable():
+    table = rows.row("recordings", {"recording_id": ID, "source_name": "caf\udce9.mp4"})
+    (row,) = table.to_pylist()
+    assert row["source_name"].startswith("caf")
+    assert row["source_name"].endswith("e9.mp4")
+    assert row["title"] is None
+    assert table.schema.equals(TABLES["recordings"])
+
+
+def test_a_fault_is_told_in_three_columns():
+    told = rows.fault(InputError("It is empty.", hint="Copy it again."))
+    assert told == {
+        "error_code": "input",
+        "error_message": "It is empty.",
+        "error_hint": "Copy it again.",
+    }
+    assert set(rows.fault(None).values()) == {None}
