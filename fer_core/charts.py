@@ -173,7 +173,9 @@ def history(
     lines: list[Markup] = []
     dots: list[Markup] = []
     for piece in pieces:
-        path = "L".join(f"{2 * index + 1} {1000 - 1000 * value:.0f}" for index, value in piece)
+        wide = svg.unit(k)
+        points = (f"{wide * at + wide // 2} {1000 - 1000 * value:.0f}" for at, value in piece)
+        path = "L".join(points)
         lines.append(tag("path", d=f"M{path}", class_="line thin"))
         for index, value in piece:
             y = top + height * (1 - value)
@@ -337,12 +339,13 @@ def _cursor(top: float, bottom: float) -> Markup:
 def _roomiest(shares: FloatArray) -> tuple[int, float]:
     """Return the column around which a layer stays thickest over a label's width, and how thick.
 
-    A label may lie across a gap, but not in the middle of one.
+    A label may lie across a gap, but better does not.
     """
     around = len(shares) // 8
     gap = np.isnan(shares)
-    windows = np.lib.stride_tricks.sliding_window_view(np.where(gap, 1, shares), 2 * around + 1)
-    inside = gap[around : len(shares) - around]
-    thickness = np.where(inside, 0, windows.min(axis=1))
-    place = int(thickness.argmax())
+    across = 2 * around + 1
+    windows = np.lib.stride_tricks.sliding_window_view(np.where(gap, 1, shares), across)
+    gaps = np.lib.stride_tricks.sliding_window_view(gap, across).mean(axis=1)
+    thickness = np.where(gaps < 1, windows.min(axis=1), 0)
+    place = int((thickness - gaps).argmax())
     return place + around, float(thickness[place])

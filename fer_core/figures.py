@@ -213,7 +213,7 @@ def groups_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure
             layers=[(name, names[name], columns.groups[:, i]) for i, name in enumerate(GROUPS)],
         ),
         key=[(charts.swatch(f"area {n}"), names[n], written[n]) for n in GROUPS],
-        notes=[words("expressions.note")],
+        notes=[words("expressions.note", n=str(columns.share_s))],
         table=_shares_table(story, rows, [names[name] for name in GROUPS], lambda row: row.groups),
         scrub=True,
     )

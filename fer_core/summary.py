@@ -47,8 +47,9 @@ class Columns:
         calm: ``(k,)`` the same, 60 s mean.
         low, high: ``(k,)`` ends of the 95 % interval, averaged like the heavier curve.
         facing: ``(k,)`` centred 10 s mean.
-        groups: ``(k, 4)`` shares in the order of ``GROUPS``, 10 s means.
-        probs: ``(k, 7)`` probabilities in the order of ``EMOTIONS``, 10 s means.
+        share_s: seconds averaged in the two that follow.
+        groups: ``(k, 4)`` shares in the order of ``GROUPS``.
+        probs: ``(k, 7)`` probabilities in the order of ``EMOTIONS``.
     """
 
     seconds: int
@@ -60,6 +61,7 @@ class Columns:
     low: FloatArray
     high: FloatArray
     facing: FloatArray
+    share_s: int
     groups: FloatArray
     probs: FloatArray
 
@@ -202,6 +204,7 @@ class Lecture:
         n = len(self)
         step = max(1, math.ceil(n / MOST_COLUMNS))
         calm_s = 60 if n >= CALM_FROM_S else 10
+        share_s = 10 if step == 1 else 60  # several seconds a pixel: 10 s would only flicker
         seen = np.where(self.frames > 0, self.faces, math.nan)
         return Columns(
             seconds=n,
@@ -213,8 +216,9 @@ class Lecture:
             low=_columns(smooth(self.low, calm_s), step),
             high=_columns(smooth(self.high, calm_s), step),
             facing=_columns(smooth(self.facing, 10), step),
-            groups=_columns(smooth(self.groups, 10), step),
-            probs=_columns(smooth(self.probs, 10), step),
+            share_s=share_s,
+            groups=_columns(smooth(self.groups, share_s), step),
+            probs=_columns(smooth(self.probs, share_s), step),
         )
 
     def rows(self) -> list[Row]:

@@ -66,13 +66,20 @@ def runs(valid: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
         yield int(start), int(stop)
 
 
+def unit(span: float) -> int:
+    """Return how wide a column is in the inner picture: even, and the whole at least 900 or so.
+
+    Browsers draw a picture of a few units blurred when it is stretched over a page.
+    """
+    return 2 * max(1, int(900 / max(span, 1)))
+
+
 def line_path(values: FloatArray, span: float) -> str:
     """Return path data of a line through the columns' middles, broken wherever a value is NaN.
 
     Args:
         values: 0 to 1, one a column; drawn from y = 1000 (0) up to y = 0 (1).
-        span: columns the axis holds, column ``k`` from x = 2k to 2k + 2; not whole if the last
-            one is shorter than the others.
+        span: columns the axis holds; not whole if the last one is shorter than the others.
     """
     y = _heights(values)
     parts: list[str] = []
@@ -98,14 +105,16 @@ def _heights(values: FloatArray) -> FloatArray:
 
 
 def _points(y: FloatArray, start: int, stop: int, span: float) -> list[str]:
+    wide = unit(span)
     # Half a column more at both ends: one lone second is a dash, not nothing.
-    x = [2 * start, *range(2 * start + 1, 2 * stop, 2), 2 * stop]
+    middles = range(wide * start + wide // 2, wide * stop, wide)
+    x = [wide * start, *middles, wide * stop]
     heights = [y[start], *y[start:stop], y[stop - 1]]
-    return [f"{number(min(at, 2 * span))} {v:.0f}" for at, v in zip(x, heights, strict=True)]
+    return [f"{number(min(at, wide * span))} {v:.0f}" for at, v in zip(x, heights, strict=True)]
 
 
 def stretched(span: float, y: float, height: float, *paths: Markup) -> Markup:
-    """Return the inner picture of the curves: ``2 × span`` wide and 1000 high, stretched."""
+    """Return the inner picture of the curves: ``span`` columns wide, 1000 high, stretched."""
     return tag(
         "svg",
         *paths,
@@ -113,7 +122,7 @@ def stretched(span: float, y: float, height: float, *paths: Markup) -> Markup:
         y=y,
         width="100%",
         height=height,
-        viewBox=f"0 0 {number(2 * span)} 1000",
+        viewBox=f"0 0 {number(unit(span) * span)} 1000",
         preserveAspectRatio="none",
         overflow="visible",
     )

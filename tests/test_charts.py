@@ -28,10 +28,14 @@ SHARES = st.lists(
 ).map(np.array)
 
 
-def subpaths(path: str) -> list[list[tuple[float, float]]]:
-    """Read path data back: the points of each unbroken piece."""
+def subpaths(path: str, span: float) -> list[list[tuple[float, float]]]:
+    """Read path data back: the points of each unbroken piece, x in columns."""
+    box = drawn(svg.stretched(span, 0, 100)).get("viewBox", "").split()
+    wide = float(box[2]) / span
     pieces = [re.findall(r"-?[\d.]+", piece) for piece in path.split("M") if piece]
-    return [[(float(x), float(y)) for x, y in zip(p[::2], p[1::2], strict=True)] for p in pieces]
+    return [
+        [(float(x) / wide, float(y)) for x, y in zip(p[::2], p[1::2], strict=True)] for p in pieces
+    ]
 
 
 def drawn(markup: Markup) -> ET.Element:
@@ -52,13 +56,13 @@ def stretches(valid: Any) -> list[tuple[int, int]]:
 
 @given(SHARES)
 def test_a_line_has_one_piece_a_stretch_and_stands_where_its_values_are(values: Any) -> None:
-    pieces = subpaths(svg.line_path(values, len(values)))
+    pieces = subpaths(svg.line_path(values, len(values)), len(values))
 
     expected = stretches(~np.isnan(values))
-    assert [(p[0][0] / 2, p[-1][0] / 2) for p in pieces] == expected
+    assert [(p[0][0], p[-1][0]) for p in pieces] == expected
     for piece, (start, stop) in zip(pieces, expected, strict=True):
         middles = piece[1:-1]
-        assert [x for x, _ in middles] == [2 * k + 1 for k in range(start, stop)]
+        assert [x for x, _ in middles] == [k + 0.5 for k in range(start, stop)]
         heights = [(1000 - y) / 1000 for _, y in middles]
         assert heights == pytest.approx(list(values[start:stop]), abs=0.0006)
 
@@ -68,16 +72,16 @@ def test_a_band_never_covers_a_gap(values: Any) -> None:
     low, high = values, np.roll(values, 1)
     both = ~np.isnan(low) & ~np.isnan(high)
 
-    pieces = subpaths(svg.band_path(low, high, len(values)))
+    pieces = subpaths(svg.band_path(low, high, len(values)), len(values))
 
     expected = stretches(both)
-    assert [(min(x for x, _ in p) / 2, max(x for x, _ in p) / 2) for p in pieces] == expected
+    assert [(min(x for x, _ in p), max(x for x, _ in p)) for p in pieces] == expected
 
 
 def test_a_last_column_that_is_shorter_ends_at_the_edge() -> None:
-    points = subpaths(svg.line_path(np.array([0.5, 0.5]), 1.25))[0]
+    points = subpaths(svg.line_path(np.array([0.5, 0.5]), 1.25), 1.25)[0]
 
-    assert max(x for x, _ in points) == 2.5
+    assert max(x for x, _ in points) == 1.25
 
 
 @given(SHARES, st.integers(1, 70))
@@ -197,9 +201,9 @@ def test_a_gap_is_a_gap_in_every_curve() -> None:
         ]
         assert len(paths) == count
         for path in paths:
-            before, after = subpaths(path)
-            assert max(x for x, _ in before) == 100
-            assert min(x for x, _ in after) == 120
+            before, after = subpaths(path, 200)
+            assert max(x for x, _ in before) == 50
+            assert min(x for x, _ in after) == 60
     for chart in (picture, stack):
         hatched = [e for e in drawn(chart).iter("rect") if "no_picture" in e.get("fill", "")]
         assert {(e.get("x"), e.get("width")) for e in hatched} == {("25%", "5%")}
@@ -229,8 +233,8 @@ def test_the_stack_reaches_its_top() -> None:
     chart = drawn(charts.stacked("s", columns, words(), title="x", description="y", layers=layers))
 
     bottom, *_, top = [e.get("d", "") for e in chart.iter("path") if "area" in e.get("class", "")]
-    assert max(y for _, y in subpaths(bottom)[0]) == 1000
-    assert min(y for _, y in subpaths(top)[0]) <= 1
+    assert max(y for _, y in subpaths(bottom, 100)[0]) == 1000
+    assert min(y for _, y in subpaths(top, 100)[0]) <= 1
 
 
 def test_foreign_text_stays_text() -> None:
@@ -327,4 +331,4 @@ def test_columns_of_one_second_draw_something() -> None:
     chart = drawn(charts.timeline("t", columns, words(), title="x", description="y"))
 
     line = next(e.get("d", "") for e in chart.iter("path") if e.get("class") == "line")
-    assert [x for x, _ in subpaths(line)[0]] == [0, 1, 2]
+    assert [x for x, _ in subpaths(line, 1)[0]] == [0, 0.5, 1]
