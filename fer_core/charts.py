@@ -20,6 +20,9 @@ from fer_core.wording import Wording
 SEVEN = ("neutral", "happy", "surprise", "sad", "fear", "disgust", "angry")
 """The order in which the seven expressions are stacked, from the bottom."""
 
+_LETTERS_ACROSS, _LETTERS_ACROSS_PHONE = 120, 42
+"""Letters of a label that fit across a chart, on a page and on a phone; a little fewer, in fact."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -130,7 +133,7 @@ def stacked(
     for colour, text, shares in layers:
         above = below + shares
         areas.append(tag("path", d=svg.band_path(below, above, span), class_=f"area {colour}"))
-        place, thickness = _roomiest(shares)
+        place, thickness = _roomiest(shares, len(text))
         if thickness * height >= 17:
             y = top + height * (1 - (below[place] + above[place]) / 2) + 4
             x = percent(place + 0.5, len(columns))
@@ -336,16 +339,19 @@ def _cursor(top: float, bottom: float) -> Markup:
     return tag("line", x1="0", x2="0", y1=top, y2=bottom, class_="cursor", visibility="hidden")
 
 
-def _roomiest(shares: FloatArray) -> tuple[int, float]:
-    """Return the column around which a layer stays thickest over a label's width, and how thick.
+def _roomiest(shares: FloatArray, letters: int) -> tuple[int, float]:
+    """Return the column around which a layer stays thickest over a label, and how thick.
 
-    A label may lie across a gap, but better does not.
+    A label may reach across a gap, but better does not, and never stands in one.
     """
-    around = len(shares) // 8
-    gap = np.isnan(shares)
+    n = len(shares)
+    around = n * letters // _LETTERS_ACROSS // 2
+    margin = n * letters // _LETTERS_ACROSS_PHONE // 2
+    gap = np.pad(np.isnan(shares), around, mode="edge")
+    filled = np.pad(np.where(np.isnan(shares), 1, shares), around, mode="edge")
     across = 2 * around + 1
-    windows = np.lib.stride_tricks.sliding_window_view(np.where(gap, 1, shares), across)
+    lowest = np.lib.stride_tricks.sliding_window_view(filled, across).min(axis=1)
     gaps = np.lib.stride_tricks.sliding_window_view(gap, across).mean(axis=1)
-    thickness = np.where(gaps < 1, windows.min(axis=1), 0)
-    place = int((thickness - gaps).argmax())
-    return place + around, float(thickness[place])
+    score = np.where(np.isnan(shares), -1, lowest - gaps)[margin : n - margin]
+    place = margin + int(score.argmax())
+    return place, 0.0 if np.isnan(shares[place]) else float(lowest[place])

@@ -17,11 +17,15 @@ from fer_core.records import Faces, Observations
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a segment cost, in seconds: the decoder's CPU time and our two networks' time."""
+    """What a segment cost in CPU seconds: the decoder, finding faces, reading expressions.
+
+    The latter two are this process's while the stage ran: exact if one segment is worked on at a
+    time, shared with the others' work if there are more.
+    """
 
     decode_cpu_s: float = 0.0
-    detect_s: float = 0.0
-    classify_s: float = 0.0
+    detect_cpu_s: float = 0.0
+    classify_cpu_s: float = 0.0
 
     def __add__(self, other: Effort) -> Effort:
         return Effort(
@@ -45,7 +49,7 @@ def save(path: Path, observations: Observations, effort: Effort) -> None:
             samples=observations.samples,
             decode_failures=observations.decode_failures,
             content_end_s=observations.content_end_s,
-            effort=[effort.decode_cpu_s, effort.detect_s, effort.classify_s],
+            effort=[effort.decode_cpu_s, effort.detect_cpu_s, effort.classify_cpu_s],
             **{field.name: getattr(faces, field.name) for field in fields(faces)},
         )
         file.flush()

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
@@ -87,15 +87,14 @@ def as_toml() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _toml_value(value: Any) -> str:
+def _toml_value(value: object) -> str:
     if value is None:
         return '""  # not set'
     if isinstance(value, dict):
-        return (
-            "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
-        )
+        items = cast("dict[str, Any]", value).items()
+        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in items) + " }"
     if isinstance(value, tuple):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+        return "[" + ", ".join(map(_toml_value, cast("tuple[Any, ...]", value))) + "]"
     return json.dumps(str(value) if isinstance(value, Path) else value)
 
 

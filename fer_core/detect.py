@@ -86,8 +86,9 @@ class YuNet:
             self._network.setInputSize((width, height))
             self._size = (width, height)
         _, rows = self._network.detect(image)
-        # OpenCV returns None, not an empty array, when there is no face.
-        found = np.zeros((0, 15)) if rows is None else np.asarray(rows, np.float64)
+        # OpenCV returns None, not an empty array, when there is no face, whatever its stubs say.
+        nothing = rows is None  # pyright: ignore[reportUnnecessaryComparison]
+        found = np.asarray(np.zeros((0, 15)) if nothing else rows, np.float64)
         found = found[np.isfinite(found).all(axis=1)]
         found[:, :14] /= scale
         return found

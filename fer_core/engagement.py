@@ -21,7 +21,7 @@ from fer_core.track import Tracks
 _FACE_MM = np.array(
     [[-31.5, 0, 0], [31.5, 0, 0], [0, 37.6, -28], [-25.6, 64.4, -4], [25.6, 64.4, -4]], np.float64
 )
-_POSE = np.linalg.pinv(_FACE_MM - _FACE_MM.mean(axis=0))
+_POSE = np.asarray(np.linalg.pinv(_FACE_MM - _FACE_MM.mean(axis=0)), np.float64)
 _YAW_LIMIT_DEG = 45.0
 _PITCH_LIMIT_DEG = 30.0
 _BLOCK = 4096
@@ -198,12 +198,13 @@ def aggregate(observations: Observations, people: People, settings: Settings) ->
     covered = given & (scored >= settings.engagement.min_coverage * faces)
 
     probs = np.full((seconds, len(EMOTIONS)), np.nan)
-    total = np.nansum(people.probs, axis=0, dtype=np.float64)[given]
+    total = np.asarray(np.nansum(people.probs, axis=0, dtype=np.float64))[given]
     probs[given] = total / total.sum(axis=1, keepdims=True)
 
     facing_known = np.isfinite(people.facing).sum(axis=0)
     large = observations.faces.box[:, 3] >= settings.classification.min_face_px
-    facing_mean = _ratio(np.nansum(people.facing, axis=0), facing_known, crowd(large) >= least)
+    told = (crowd(large) >= least) & ~suppressed
+    facing_mean = _ratio(np.nansum(people.facing, axis=0), facing_known, told)
     uncertain = _ratio(faces - scored, faces, (faces > 0) & ~suppressed)
 
     engagement = _ratio(np.nansum(people.index, axis=0), scored, covered)
@@ -267,7 +268,7 @@ def interval(
         means.sort(axis=0)
         valid = (number > 0).sum(axis=0)
         for end, share in zip(ends, (0.025, 0.975), strict=True):
-            at = np.clip(np.round(share * (valid - 1)).astype(np.int64), 0, None)
+            at = np.maximum(np.rint(share * (valid - 1)), 0).astype(np.int64)
             end[block] = np.round(means[at, np.arange(len(block))], 6)
     return ends[0], ends[1]
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from fer_core import charts
 from fer_core.records import EMOTIONS
-from fer_core.story import Story, group_shares, people_text, span, state_name, weights_of
+from fer_core.story import Story, people_text, share_texts, span, state_name, weights_of
 from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row
 from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
@@ -198,8 +198,7 @@ def groups_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure
     if not lecture.has("groups") or np.isnan(columns.groups).all():
         return None
     names = words.table("groups")
-    shares = group_shares(lecture)
-    written = {name: words("units.percent", n=f"{shares[name]:.0f}") for name in GROUPS}
+    written = share_texts(words, GROUPS, lecture.means("groups").tolist())
     finding = words("expressions.finding", neutral=written["neutral"], happy=written["happy"])
     return Figure(
         name="groups",
@@ -225,9 +224,10 @@ def seven_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure 
     if not lecture.has("probs") or np.isnan(columns.probs).all():
         return None
     names = words.table("emotions")
-    means = dict(zip(EMOTIONS, rounded_parts(list(lecture.means("probs") * 100), 1), strict=True))
-    first, second = sorted(EMOTIONS, key=lambda name: -means[name])[:2]
-    written = {name: words("units.percent", n=f"{means[name]:.0f}") for name in EMOTIONS}
+    means: list[float] = lecture.means("probs").tolist()
+    ranked = sorted(zip(means, EMOTIONS, strict=True), reverse=True)
+    first, second = (name for _, name in ranked[:2])
+    written = share_texts(words, EMOTIONS, means)
     finding = words(
         "expressions.seven_finding",
         first=names[first],

@@ -257,14 +257,16 @@ def finish(
             "source_mtime_ns": job.mtime_ns,
             "wall_s": time.perf_counter() - began,
             "decode_cpu_s": effort.decode_cpu_s,
-            "detect_s": effort.detect_s,
-            "classify_s": effort.classify_s,
+            "detect_cpu_s": effort.detect_cpu_s,
+            "classify_cpu_s": effort.classify_cpu_s,
             "workers": settings.run.workers,
             "runner": runner,
             "host": platform.node(),
         },
     )
-    summary = rows.summary(values, observations, tracks, people, settings)
+    summary = rows.summary(
+        values, observations, tracks, people, settings, presence=job.model is None
+    )
     described = jobs.described(job) | rows.fault(fault) | summary
     described["status"] = "partial" if fault else "done"
     tables["recordings"] = rows.row("recordings", described)
@@ -343,7 +345,8 @@ def _failed(
 def _retire(store: Store, path: Path, *, keep: str) -> None:
     """Remove what earlier content of the same file left behind: a failure, an unfinished copy."""
     earlier = store.all("recordings")
-    same = earlier[(earlier["source_path"] == str(path)) & (earlier["recording_id"] != keep)]
+    of_path = earlier["source_path"] == rows.encodable(str(path))
+    same = earlier[of_path & (earlier["recording_id"] != keep)]
     for recording_id in same["recording_id"]:
         pages.remove(store, recording_id)
         store.forget(recording_id)

@@ -32,13 +32,13 @@ def _table(name: str, columns: dict[str, Any]) -> pa.Table:
     arrays = [
         pa.array(columns[field.name], field.type, from_pandas=True)
         if isinstance(columns[field.name], np.ndarray)
-        else pa.array([_text(value) for value in columns[field.name]], field.type)
+        else pa.array([encodable(value) for value in columns[field.name]], field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _text(value: Any) -> Any:
+def encodable(value: Any) -> Any:
     """Return a value that Arrow takes: a file's name may hold bytes that are no text."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
@@ -126,9 +126,18 @@ def row(name: str, values: dict[str, Any]) -> pa.Table:
 
 
 def summary(
-    values: Seconds, observations: Observations, tracks: Tracks, people: People, settings: Settings
+    values: Seconds,
+    observations: Observations,
+    tracks: Tracks,
+    people: People,
+    settings: Settings,
+    *,
+    presence: bool = False,
 ) -> dict[str, Any]:
-    """Return the columns of ``recordings`` that are counted from the other tables."""
+    """Return the columns of ``recordings`` that are counted from the other tables.
+
+    In presence mode the values a second can have are those of facing.
+    """
     visible = values.faces[values.frames > 0]
     height = observations.faces.box[:, 3]
     return {
@@ -136,7 +145,7 @@ def summary(
         "duration_s_from_content": observations.content_end_s,
         "layout_changes": len(tracks.layout_changes),
         "seconds": len(values.faces),
-        "seconds_scored": int(np.isfinite(values.probs[:, 0]).sum()),
+        "seconds_scored": int(np.isfinite(values.facing if presence else values.probs[:, 0]).sum()),
         "seconds_suppressed": int(values.suppressed.sum()),
         "seconds_without_frames": int((values.frames == 0).sum()),
         "people_median": float(np.median(visible)) if len(visible) else None,

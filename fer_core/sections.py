@@ -14,8 +14,8 @@ import numpy as np
 from fer_core.moments import Moment
 from fer_core.story import (
     Story,
-    group_shares,
     people_text,
+    share_texts,
     span,
     state_name,
     weights_of,
@@ -161,8 +161,7 @@ def _headline(story: Story) -> list[dict[str, Any]]:
             }
         )
     if lecture.has("groups"):
-        shares = group_shares(lecture)
-        text = {name: words("units.percent", n=f"{shares[name]:.0f}") for name in GROUPS}
+        text = share_texts(words, GROUPS, lecture.means("groups").tolist())
         parts = words(
             "minute.seen_parts",
             happy=text["happy"],

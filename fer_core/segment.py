@@ -21,6 +21,7 @@ from fer_core.detect import FaceDetector, YuNet
 from fer_core.job import Job
 from fer_core.records import Faces, Observations, Segment
 from fer_core.settings import Settings
+from fer_core.store import explained
 
 _BATCH_FACES: Final = 256
 
@@ -42,13 +43,13 @@ def look(job: Job, segment: Segment) -> Path:
     detector = _detector(job.settings)
     reader = _Reader(job)
     samples: list[int] = []
-    detect_s = 0.0
+    detect_cpu_s = 0.0
     limits = job.settings.video
     with video.Sampler(job.info, segment, rate, job.ffmpeg, limits) as sampler:
         for frame in sampler:
-            began = time.perf_counter()
+            began = time.process_time()
             faces = detector.detect(frame)
-            detect_s += time.perf_counter() - began
+            detect_cpu_s += time.process_time() - began
             reader.add(faces, frame.image)
             samples.append(frame.sample)
             progress.tell("advanced", job.source.path.name, 1 / rate)
@@ -59,8 +60,9 @@ def look(job: Job, segment: Segment) -> Path:
         decode_failures=sampler.decode_failures,
         content_end_s=sampler.content_end_s or 0.0,
     )
-    effort = checkpoint.Effort(sampler.cpu_s, detect_s, reader.seconds)
-    checkpoint.save(path, observations, effort)
+    effort = checkpoint.Effort(sampler.cpu_s, detect_cpu_s, reader.cpu_s)
+    with explained(path):
+        checkpoint.save(path, observations, effort)
     return path
 
 
@@ -79,31 +81,31 @@ class _Reader:
         self._crops: list[NDArray[np.uint8]] = []
         self._probs: list[NDArray[np.float32]] = []
         self._waiting = 0
-        self.seconds = 0.0
+        self.cpu_s = 0.0
 
     def add(self, faces: Faces, image: NDArray[np.uint8]) -> None:
         self._parts.append(faces)
         if self._model is None:
             return
-        began = time.perf_counter()
+        began = time.process_time()
         # Smaller faces are never scored, so reading them would be work for nothing.
         large = faces.box[:, 3] >= self._least_px
         self._crops.append(classify.align_faces(image, faces.landmarks[large]))
         self._waiting += int(large.sum())
         if self._waiting >= _BATCH_FACES:
             self._flush()
-        self.seconds += time.perf_counter() - began
+        self.cpu_s += time.process_time() - began
 
     def finish(self) -> Faces:
         faces = Faces.concat(self._parts)
         if self._model is None:
             return faces
-        began = time.perf_counter()
+        began = time.process_time()
         self._flush()
         probs = faces.probs.copy()
         if self._probs:
             probs[faces.box[:, 3] >= self._least_px] = np.concatenate(self._probs)
-        self.seconds += time.perf_counter() - began
+        self.cpu_s += time.process_time() - began
         return replace(faces, probs=probs)
 
     def _flush(self) -> None:

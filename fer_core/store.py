@@ -80,7 +80,7 @@ class Store:
             StoreError: another run holds it, or the folder cannot be written.
         """
         path = self.root / ".lock"
-        with _explained(self.root):
+        with explained(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             file = path.open("a+")
         with file:
@@ -199,7 +199,7 @@ class Store:
         use any more and are removed.
         """
         folder = self.root / "work" / recording_id / key
-        with _explained(folder):
+        with explained(folder):
             for other in folder.parent.glob("*"):
                 if other != folder:
                     shutil.rmtree(other, ignore_errors=True)
@@ -250,7 +250,7 @@ class Store:
 
     def _replace(self, path: Path, data: bytes) -> None:
         part = path.with_name(f".{path.name}.part")
-        with _explained(path):
+        with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with part.open("wb") as file:
@@ -281,7 +281,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Generator[None]:
+def explained(path: Path) -> Generator[None]:
+    """Turn the system's refusal to write a path into a ``StoreError`` with what to do."""
     try:
         yield
     except OSError as error:

@@ -6,7 +6,7 @@ What a section says is in ``sections`` and ``figures``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import pandas as pd
 
 from fer_core.moments import Moment
-from fer_core.summary import GROUPS, Lecture
+from fer_core.summary import Lecture
 from fer_core.wording import Wording, clean, rounded_parts
 
 Facts = dict[str, Any]
@@ -127,9 +127,13 @@ def weights_of(story: Story) -> dict[str, float]:
     return weights if max(weights.values()) > 0 else {}
 
 
-def group_shares(lecture: Lecture) -> dict[str, float]:
-    """Return whole percentages of ``GROUPS``, adding up to 100."""
-    return dict(zip(GROUPS, rounded_parts(list(lecture.means("groups") * 100), 1), strict=True))
+def share_texts(words: Wording, names: Sequence[str], shares: Sequence[float]) -> dict[str, str]:
+    """Write shares of a whole in percent, adding up to 100; what is there is never '0 %'."""
+    rounded = rounded_parts([100 * share for share in shares], 1)
+    return {
+        name: words("units.percent", n=f"{whole:.0f}" if whole or not share else "<1")
+        for name, whole, share in zip(names, rounded, shares, strict=True)
+    }
 
 
 def state_name(story: Story, state: str) -> str:

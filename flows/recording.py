@@ -9,8 +9,8 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import wait
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_core import config as configuration

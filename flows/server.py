@@ -132,8 +132,8 @@ def serve(
     One run at a time; ending the process does not pause the schedule.
     """
     from prefect.client.schemas.objects import ConcurrencyLimitConfig
-    from prefect.types.entrypoint import EntrypointType
     from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
 
     from flows.nightly import nightly
 

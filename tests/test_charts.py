@@ -237,6 +237,23 @@ def test_the_stack_reaches_its_top() -> None:
     assert min(y for _, y in subpaths(top, 100)[0]) <= 1
 
 
+@given(SHARES)
+def test_a_label_stands_in_its_layer_or_nowhere(values: Any) -> None:
+    n = len(values)
+    state = np.where(np.isnan(values), STATES.index("no_picture"), 0).astype(np.uint8)
+    empty, table = np.full(n, math.nan), np.full((n, 4), math.nan)
+    columns = Columns(n, 1, state, empty, empty, empty, empty, empty, empty, 10, table, table)
+    layers = [("low", "below", values), ("high", "above", 1 - values)]
+
+    chart = drawn(charts.stacked("s", columns, words(), title="x", description="y", layers=layers))
+
+    for label in (e for e in chart.iter("text") if e.get("class") == "inside"):
+        share = values[int(float(label.get("x", "")[:-1]) / 100 * n)]
+        above_zero = (210 - (float(label.get("y", "")) - 4)) / 200
+        middle = share / 2 if label.text == "below" else (1 + share) / 2
+        assert above_zero == pytest.approx(middle, abs=0.001)
+
+
 def test_foreign_text_stays_text() -> None:
     nasty = "</title><script>\x00\ud800\u202e\"'&"
 

@@ -1,4 +1,4 @@
-"""A night over an inbox with faults in it: clear sentences, right exit codes, the rest gets done."""
+"""A night over an inbox with faults in it: clear sentences, right exit codes, the rest is done."""
 
 import os
 from fractions import Fraction
@@ -113,9 +113,7 @@ def test_a_bad_file_is_told_and_the_others_are_done(make, command, inbox, tmp_pa
     assert "fault of lecturepulse" not in out
 
 
-def test_an_unreadable_file_is_told_and_the_others_are_done(
-    command, inbox, tmp_path, monkeypatch
-):
+def test_an_unreadable_file_is_told_and_the_others_are_done(command, inbox, tmp_path, monkeypatch):
     (inbox / "bad.mp4").write_bytes((inbox / "good.mp4").read_bytes())
     opened = type(inbox).open
 

@@ -133,7 +133,7 @@ def test_what_is_no_table_is_not_seen(store):
         "load '{tables}/evil.duckdb_extension'",
         "set enable_external_access = true",
         "set allowed_directories = ['/']",
-        "set temp_directory = '{tables}'",
+        "set temp_directory = '{tables}'; select 1",
         "pragma enable_profiling = json; pragma profiling_output = '{tables}/evil'; select 1",
         "create secret (type s3, key_id 'a', secret 'b')",
     ],
@@ -144,6 +144,10 @@ def test_no_statement_reaches_a_file_or_the_network(store, sql):
     before = tree(store)
     refused(store, sql.format(tables=store.tables, target=target))
     assert tree(store) == before
+
+
+def test_no_setting_can_be_changed(store):
+    assert "locked" in refused(store, "set timezone = 'Asia/Kolkata'; select 1").message
 
 
 def tree(store: Store) -> dict[str, bytes]:
@@ -216,7 +220,7 @@ def test_a_damaged_table_is_told_and_the_others_still_answer(store):
         "summarize recordings",
         "with a as (select * from seconds) select count(*) from a",
         "from seconds limit 1",
-        "select r.title, avg(engagement) from seconds join recordings r using (recording_id) group by 1",
+        "select title, avg(facing) from seconds join recordings using (recording_id) group by 1",
     ],
 )
 def test_what_people_ask_is_answered(store, sql):

@@ -112,6 +112,14 @@ def test_a_consumer_that_fails_leaves_nothing_behind(library, children):
     assert is_gone(children[0])
 
 
+def test_a_decoder_without_end_is_stopped(library, fake, children):
+    info = library.info("steady.mp4")
+    children.clear()
+    with Sampler(info, WHOLE, 1, fake("exec cat /dev/zero"), LIMITS) as frames:
+        assert next(iter(frames)).sample == 0
+    assert is_gone(children[0])
+
+
 def test_a_sampler_never_asked_starts_nothing(library, children):
     info = library.info("steady.mp4")
     children.clear()

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_core.records import Segment, VideoInfo
+from fer_core.settings import Video
 from fer_core.video import (
     MAX_RECORDING_S,
+    Sampler,
     find_ffmpeg,
     is_cut_short,
     output_size,
@@ -79,7 +81,7 @@ def test_segments_give_the_same_pictures_as_the_whole_bit_for_bit(name, library)
     whole, _ = library.whole(name)
     end_s = math.ceil(length_s(library.clip(name).times_s))
     # At, before and after key pictures, inside the freeze, and far behind the content.
-    cuts = [0, 1, 5, 7, 12, end_s + 3, None]
+    cuts = [0, 1, 4, 5, 7, 8, 12, end_s + 3, None]
     seen = 0
     for i in range(len(cuts) - 1):
         start_s, stop_s = cuts[i], cuts[i + 1]
@@ -128,6 +130,23 @@ def test_a_change_of_size_in_the_middle_keeps_time_and_size(size, folder):
     assert {image.shape for image in images.values()} == {(128, 160, 3)}
     later, _ = take(look(joined), Segment(1, 5, None))
     assert all(np.array_equal(later[k], images[k]) for k in (5, 6, 7))
+
+
+def test_pictures_that_grow_beyond_the_limit_are_refused_when_they_come(folder):
+    vp8 = RECIPES["vp8.webm"][1]
+    parts = [
+        write_clip(folder / f"grows{n}.webm", steady(5, 4), vp8, size=(160 * n, 128 * n)).path.name
+        for n in (1, 2)
+    ]
+    listing = folder / "grows.txt"
+    listing.write_text("".join(f"file {part}\n" for part in parts))
+    grown = folder / "grows.webm"
+    ffmpeg("-f", "concat", "-i", listing, "-c", "copy", grown)
+    tight = Video(max_pixels=2 * 160 * 128)
+    with Sampler(look(grown), WHOLE, 1, find_ffmpeg(None), tight) as frames:
+        images = {frame.sample: frame.image for frame in frames}
+    assert numbers(images) == {0: 0, 1: 5, 2: 10, 3: 15}
+    assert frames.decode_failures > 0
 
 
 def test_joined_broadcasts_whose_clock_starts_anew_are_shown_to_the_end(folder):

@@ -60,7 +60,7 @@ def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     if rng.random() < JPEG_SHARE:
         quality = int(rng.integers(*JPEG_QUALITY))
         _, packed = cv2.imencode(".jpg", varied, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        varied = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
+        varied = np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
     mean = float(varied.mean())
     varied = cv2.convertScaleAbs(
         np.clip(
@@ -72,7 +72,7 @@ def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
         )
     )
     if rng.random() < CUTOUT_SHARE:
-        height, width = rng.integers(CUTOUT_PX[0], CUTOUT_PX[1] + 1, 2)
-        top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+        height, width = (int(side) for side in rng.integers(CUTOUT_PX[0], CUTOUT_PX[1] + 1, 2))
+        top, left = int(rng.integers(size - height + 1)), int(rng.integers(size - width + 1))
         varied[top : top + height, left : left + width] = rng.integers(0, 256)
     return np.asarray(varied, np.uint8)

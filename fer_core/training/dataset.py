@@ -3,6 +3,10 @@
 Augmentation and batching live in ``train``; nothing is written here.
 """
 
+# The stubs of pyarrow leave much open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -174,9 +178,7 @@ def _labels(path: Path, names: list[Any]) -> NDArray[np.int64]:
     return labels
 
 
-def _counts(
-    path: Path, columns: dict[str, pa.ChunkedArray], names: tuple[str, ...]
-) -> NDArray[np.int64]:
+def _counts(path: Path, columns: dict[str, Any], names: tuple[str, ...]) -> NDArray[np.int64]:
     counts: list[NDArray[np.int64]] = []
     for name in names:
         column = columns[name]

@@ -4,6 +4,10 @@ Keras normalises in several element-wise passes, which on a CPU is half the time
 weights are the same, so a model trained with these layers is exported with Keras' own.
 """
 
+# Keras is typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -20,16 +24,18 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
+        weights: Any = self  # built by now; its type says that they may be None
+
         normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
-            scale=self.gamma.value,
-            offset=self.beta.value,
+            scale=weights.gamma.value,
+            offset=weights.beta.value,
             mean=tf.zeros([0]),
             variance=tf.zeros([0]),
             epsilon=self.epsilon,
             is_training=True,
         )
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+        for moving, batch in ((weights.moving_mean, mean), (weights.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return normalised
 

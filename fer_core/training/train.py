@@ -4,15 +4,19 @@
 continues a training; measuring the result is ``evaluate``'s work.
 """
 
+# Keras is typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,6 +98,7 @@ def train(
     out: Path,
     recipe: Recipe,
     *,
+    start: Path | None = None,
     minutes: float | None = None,
     say: Callable[[str], None] = print,
 ) -> keras.Model:
@@ -103,20 +108,25 @@ def train(
 
     Args:
         name: an architecture of ``zoo``.
-        train_data, valid_data: faces to learn from, and to be measured on after each epoch.
+        train_data: faces to learn from.
+        valid_data: faces to be measured on after each epoch.
         out: folder of the checkpoint; created.
         recipe: must be the one the checkpoint was started with, if there is one.
+        start: a model of the same architecture whose weights to begin with, unless ``out``
+            holds a checkpoint already; None to begin at random.
         minutes: stop at the end of the first epoch after so many; None for no limit.
         say: takes one line of progress.
 
     Raises:
         ConfigError: no such architecture, or the checkpoint was made with another recipe.
-        InputError: the checkpoint is damaged.
+        InputError: the checkpoint is damaged, or ``start`` cannot be used.
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
     model, averaged = _compiled(name, recipe, len(train_data)), zoo.build(name)
+    if start is not None:
+        _begin_with(start, model)
     mean: Arrays = model.get_weights()
     first = 0
     if (out / CHECKPOINT).exists():
@@ -174,6 +184,16 @@ def _compiled(name: str, recipe: Recipe, faces: int) -> keras.Model:
     return model
 
 
+def _begin_with(path: Path, model: keras.Model) -> None:
+    try:
+        model.set_weights(zoo.load(path).get_weights())
+    except ValueError as error:
+        raise InputError(
+            f"{path} is a model of another architecture.",
+            hint="Start from a model of the same architecture.",
+        ) from error
+
+
 def _epoch(model: keras.Model, batches: Batches, mean: Arrays, recipe: Recipe) -> float:
     total = 0.0
     for index in range(len(batches)):
@@ -183,9 +203,8 @@ def _epoch(model: keras.Model, batches: Batches, mean: Arrays, recipe: Recipe) -
         step = int(model.optimizer.iterations)
         # A young mean forgets faster, or the random start would stay in it for long.
         keep = min(recipe.averaging, step / (step + 10))
-        for kept, now in zip(mean, model.get_weights(), strict=True):
-            kept *= keep
-            kept += (1 - keep) * now
+        for i, now in enumerate(model.get_weights()):
+            mean[i] += (1 - keep) * (now - mean[i])
     model.reset_metrics()
     return total
 
@@ -200,9 +219,9 @@ def _progress(model: keras.Model, data: FaceData) -> str:
 def _save(
     path: Path, name: str, recipe: Recipe, epoch: int, model: keras.Model, mean: Arrays
 ) -> None:
-    arrays = {f"mean_{i}": value for i, value in enumerate(mean)}
+    arrays: dict[str, Any] = {f"mean_{i}": value for i, value in enumerate(mean)}
     for kind, variables in _state(model).items():
-        arrays |= {f"{kind}_{i}": np.array(v) for i, v in enumerate(variables)}
+        arrays |= {f"{kind}_{i}": v.numpy() for i, v in enumerate(variables)}
     header = json.dumps({"name": name, "epoch": epoch, "recipe": asdict(recipe)})
 
     def write(target: Path) -> None:
@@ -243,7 +262,7 @@ def _state(model: keras.Model) -> dict[str, list[Any]]:
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     fresh = path.with_name(f"new-{path.name}")
     write(fresh)
-    os.replace(fresh, path)
+    fresh.replace(path)
 
 
 def has_fast_bfloat16() -> bool:
@@ -261,16 +280,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet files")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and model")
     parser.add_argument("--minutes", type=float, help="stop after the epoch that passes this")
-    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
-    parser.add_argument("--learning-rate", type=float, default=Recipe().learning_rate)
-    parser.add_argument("--seed", type=int, default=Recipe().seed)
+    parser.add_argument("--start", type=Path, help="a .keras file to take the first weights from")
+    for field in fields(Recipe):
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.name == "mixed_bfloat16":
+            action = argparse.BooleanOptionalAction
+            parser.add_argument(flag, action=action, default=has_fast_bfloat16())
+        else:
+            parser.add_argument(flag, type=type(field.default), default=field.default)
     chosen = parser.parse_args(arguments)
-    recipe = replace(
-        Recipe(mixed_bfloat16=has_fast_bfloat16()),
-        epochs=chosen.epochs,
-        learning_rate=chosen.learning_rate,
-        seed=chosen.seed,
-    )
+    recipe = Recipe(**{field.name: getattr(chosen, field.name) for field in fields(Recipe)})
     try:
         train(
             chosen.name,
@@ -278,6 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
             read_part(chosen.data, "valid"),
             chosen.out,
             recipe,
+            start=chosen.start,
             minutes=chosen.minutes,
             say=lambda line: print(line, flush=True),
         )

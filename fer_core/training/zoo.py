@@ -4,15 +4,21 @@ Every model takes ``(n, 48, 48, 1)`` grey faces with values 0 to 255, normalises
 returns ``{"consensus": (n, 7), "fer2013": (n, 7)}`` logits in the order of ``EMOTIONS``.
 """
 
+# Keras is typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, cast
 
 import keras
 from keras import layers
 
-from fer_core.errors import ConfigError
+from fer_core.errors import ConfigError, InputError
 from fer_core.records import EMOTIONS
 from fer_core.training.dataset import FACE_SIZE_PX
 
@@ -38,6 +44,21 @@ def build(name: str) -> keras.Model:
             hint=f"Choose one of: {', '.join(ARCHITECTURES)}.",
         )
     return ARCHITECTURES[name]()
+
+
+def load(path: Path) -> keras.Model:
+    """Return a trained model; nothing in its file is run as code.
+
+    Raises:
+        InputError: the file is missing or holds no model.
+    """
+    try:
+        return cast(keras.Model, keras.saving.load_model(path, compile=False, safe_mode=True))
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be loaded: {str(error).splitlines()[0]}",
+            hint="Give a .keras file as a training leaves it.",
+        ) from error
 
 
 def lecturenet() -> keras.Model:

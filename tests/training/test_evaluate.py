@@ -1,0 +1,178 @@
+"""Figures of a model against formulas written out slowly, and calibration of known cases."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from fer_core.training import evaluate, metrics
+from tests.training import pictures
+
+RNG = np.random.default_rng(3)
+N = 300
+TRUTH = RNG.integers(0, 7, N)
+LOGITS = RNG.normal(0, 1, (N, 7)) + 1.5 * np.eye(7)[TRUTH]
+
+
+def slow_softmax(row, temperature=1.0):
+    powers = [math.exp(value / temperature) for value in row]
+    return [power / sum(powers) for power in powers]
+
+
+def slow_nll(temperature):
+    return -sum(
+        math.log(slow_softmax(row, temperature)[truth])
+        for row, truth in zip(LOGITS.tolist(), TRUTH.tolist(), strict=True)
+    )
+
+
+def test_softmax():
+    probs = metrics.softmax(LOGITS, 1.7)
+    assert probs[0] == pytest.approx(slow_softmax(LOGITS[0], 1.7))
+    assert probs.sum(axis=1) == pytest.approx(np.ones(N))
+    assert np.isfinite(metrics.softmax(np.array([[1e4, -1e4]]))).all()
+
+
+def test_confusion_recall_and_f1():
+    found = LOGITS.argmax(axis=1)
+    counts = metrics.confusion(TRUTH, found, 7)
+    pairs = list(zip(TRUTH.tolist(), found.tolist(), strict=True))
+    assert counts.tolist() == [[pairs.count((t, f)) for f in range(7)] for t in range(7)]
+    f1 = []
+    for cls in range(7):
+        hit = pairs.count((cls, cls))
+        precision = hit / sum(f == cls for _, f in pairs)
+        recall = hit / sum(t == cls for t, _ in pairs)
+        assert metrics.recall(counts)[cls] == pytest.approx(recall)
+        f1.append(2 * precision * recall / (precision + recall))
+    assert metrics.macro_f1(counts) == pytest.approx(sum(f1) / 7)
+
+
+def test_an_absent_class_has_no_recall_and_no_f1():
+    counts = metrics.confusion(np.array([0, 0, 1]), np.array([0, 0, 1]), 3)
+    assert metrics.recall(counts)[:2].tolist() == [1, 1]
+    assert math.isnan(metrics.recall(counts)[2])
+    assert metrics.macro_f1(counts) == 1
+
+
+def test_calibration_error_by_hand():
+    probs = metrics.softmax(LOGITS)
+    total = 0.0
+    for number in range(15):
+        inside = [
+            (max(row), row.index(max(row)) == truth)
+            for row, truth in zip(probs.tolist(), TRUTH.tolist(), strict=True)
+            if number / 15 < max(row) <= (number + 1) / 15
+        ]
+        if inside:
+            confidence = sum(top for top, _ in inside) / len(inside)
+            accuracy = sum(right for _, right in inside) / len(inside)
+            total += len(inside) / N * abs(confidence - accuracy)
+    assert metrics.calibration_error(probs, TRUTH) == pytest.approx(total)
+
+
+def test_perfect_calibration_has_no_error_and_boasting_has():
+    # Of ten faces read with 0.7, seven are right; of four with 0.5, two.
+    tops = [0.7] * 10 + [0.5] * 4
+    truth = np.array([0] * 7 + [1] * 3 + [0] * 2 + [1] * 2)
+    probs = np.array([[top, 1 - top - 0.01, 0.01] for top in tops])
+    assert metrics.calibration_error(probs, truth) == pytest.approx(0, abs=1e-12)
+    sure = np.array([[1.0, 0.0, 0.0]] * 14)
+    assert metrics.calibration_error(sure, truth) == pytest.approx(5 / 14)
+
+
+def test_divergence():
+    votes, probs = RNG.dirichlet(np.ones(7), 5), RNG.dirichlet(np.ones(7), 5)
+    slow = sum(
+        v * math.log(v / p) for v, p in zip(votes.ravel(), probs.ravel(), strict=True)
+    )
+    assert metrics.divergence(votes, probs) == pytest.approx(slow / 5)
+    assert metrics.divergence(votes, votes) == 0
+    certain = np.eye(7)[:5]
+    assert metrics.divergence(certain, certain) == 0
+    assert np.isfinite(metrics.divergence(certain, certain[::-1]))
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_a_known_temperature_is_recovered(temperature):
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 1.5, (40_000, 7))
+    probs = metrics.softmax(logits)
+    truth = (probs.cumsum(axis=1) < rng.random((len(probs), 1))).sum(axis=1)
+    found = metrics.best_temperature(logits * temperature, truth)
+    assert found == pytest.approx(temperature, rel=0.03)
+
+
+def test_the_best_temperature_has_the_least_loss():
+    best = metrics.best_temperature(LOGITS, TRUTH)
+    assert slow_nll(best) < min(slow_nll(best * 0.98), slow_nll(best * 1.02))
+    shifted = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
+    assert metrics.best_temperature(shifted, TRUTH) == pytest.approx(best)
+
+
+def test_faces_that_are_all_right_or_all_wrong_keep_within_the_limits():
+    logits = np.eye(7)
+    low, high = metrics.TEMPERATURES
+    assert metrics.best_temperature(logits, np.arange(7)) == pytest.approx(low)
+    assert metrics.best_temperature(logits, np.roll(np.arange(7), 1)) == pytest.approx(high)
+
+
+def test_kept_above():
+    probs = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
+    truth = np.array([0, 0, 0])
+    assert metrics.kept_above(probs, truth, 0.6) == (pytest.approx(2 / 3), 0.5)
+    share, accuracy = metrics.kept_above(probs, truth, 0.95)
+    assert share == 0
+    assert math.isnan(accuracy)
+
+
+def test_each_head_is_measured_on_the_faces_it_has_a_truth_for():
+    data = pictures.faces(140, seed=2)
+    given = {head: RNG.normal(0, 1, (140, 7)) for head in ("consensus", "fer2013")}
+    given["consensus"] += 4 * np.eye(7)[data.majority]
+    given["fer2013"] += 4 * np.eye(7)[data.labels]
+    temperatures = evaluate.calibrate(given, data)
+    report = evaluate.measure(given, data, temperatures)
+    assert report["fer2013"]["faces"] == 140
+    assert report["consensus"]["faces"] == data.has_majority.sum() < 140
+    for head, truth, known in (
+        ("consensus", data.votes.argmax(axis=1), data.has_majority),
+        ("fer2013", data.labels, np.ones(140, bool)),
+    ):
+        of = report[head]
+        right = [
+            bool(row.argmax() == truth[number])
+            for number, row in enumerate(given[head])
+            if known[number]
+        ]
+        fresh = known & ~data.is_duplicate
+        assert of["accuracy"] == pytest.approx(sum(right) / len(right))
+        assert of["accuracy_without_duplicates"] == pytest.approx(
+            np.mean(given[head][fresh].argmax(axis=1) == truth[fresh])
+        )
+        assert of["faces_without_duplicates"] == fresh.sum()
+        assert np.sum(of["confusion"]) == known.sum()
+        assert of["temperature"] == temperatures[head]
+    assert "divergence" not in report["fer2013"]
+    assert [row["least"] for row in report["consensus"]["thresholds"]] == [0.3, 0.35, 0.4, 0.5]
+    json.dumps(report)
+
+
+def test_unknown_models_and_data_end_with_a_sentence(tmp_path, capsys):
+    assert evaluate.main(["lecturenet", "--data", str(tmp_path)]) == 1
+    assert "fer2013-valid.parquet does not exist" in capsys.readouterr().err
+    pictures.write(tmp_path / "fer2013-valid.parquet", pictures.columns(7))
+    assert evaluate.main(["lecturenot", "--data", str(tmp_path)]) == 2
+    assert "lecturenot" in capsys.readouterr().err
+
+
+def test_shipped_weights_are_measured_from_the_command_line(tmp_path, capsys):
+    pictures.write(tmp_path / "fer2013-valid.parquet", pictures.columns(21))
+    assert evaluate.main(["lecturenet", "--data", str(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    wanted = {"accuracy", "accuracy_without_duplicates", "macro_f1", "recall", "ece", "ms_per_face"}
+    assert wanted <= report["consensus"].keys()
+    assert wanted <= report["fer2013"].keys()
+    assert report["part"] == "valid"
+    assert "consensus: " in evaluate.as_text(report)
