@@ -344,9 +344,7 @@ def _failed(
 
 def _retire(store: Store, path: Path, *, keep: str) -> None:
     """Remove what earlier content of the same file left behind: a failure, an unfinished copy."""
-    earlier = store.all("recordings")
-    of_path = earlier["source_path"] == rows.encodable(str(path))
-    same = earlier[of_path & (earlier["recording_id"] != keep)]
-    for recording_id in same["recording_id"]:
-        pages.remove(store, recording_id)
-        store.forget(recording_id)
+    for recording_id in store.ids_of(rows.encodable(str(path))):
+        if recording_id != keep:
+            pages.remove(store, recording_id)
+            store.forget(recording_id)

@@ -72,7 +72,8 @@ def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
         )
     )
     if rng.random() < CUTOUT_SHARE:
-        height, width = (int(side) for side in rng.integers(CUTOUT_PX[0], CUTOUT_PX[1] + 1, 2))
+        height = int(rng.integers(CUTOUT_PX[0], CUTOUT_PX[1] + 1))
+        width = int(rng.integers(CUTOUT_PX[0], CUTOUT_PX[1] + 1))
         top, left = int(rng.integers(size - height + 1)), int(rng.integers(size - width + 1))
         varied[top : top + height, left : left + width] = rng.integers(0, 256)
     return np.asarray(varied, np.uint8)

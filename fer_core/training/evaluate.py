@@ -74,6 +74,11 @@ def truth_of(head: str, data: FaceData) -> tuple[NDArray[np.int64], NDArray[np.b
     return data.labels, np.ones(len(data), np.bool_)
 
 
+def share(flags: NDArray[np.bool_]) -> float:
+    """Return the share of true ones; NaN of none at all."""
+    return float(flags.mean()) if len(flags) else float("nan")
+
+
 def calibrate(given: Logits, data: FaceData) -> dict[str, float]:
     """Return for each head the temperature that makes its truth likeliest."""
     found: dict[str, float] = {}
@@ -103,8 +108,8 @@ def _measure_head(
     counts = metrics.confusion(truth[known], found[known], len(EMOTIONS))
     report: Report = {
         "faces": int(known.sum()),
-        "accuracy": float(right[known].mean()),
-        "accuracy_without_duplicates": float(right[known & ~data.is_duplicate].mean()),
+        "accuracy": share(right[known]),
+        "accuracy_without_duplicates": share(right[known & ~data.is_duplicate]),
         "faces_without_duplicates": int((known & ~data.is_duplicate).sum()),
         "macro_f1": metrics.macro_f1(counts),
         "recall": dict(zip(EMOTIONS, metrics.recall(counts).tolist(), strict=True)),

@@ -29,7 +29,7 @@ from fer_core.records import EMOTIONS
 from fer_core.training import evaluate
 from fer_core.training.alignment import realigned
 from fer_core.training.card import figures
-from fer_core.training.dataset import FACE_SIZE_PX, read_part
+from fer_core.training.dataset import FACE_SIZE_PX, FaceData, read_part
 from fer_core.training.zoo import HEADS
 
 NAME: Final = "lecturenet"
@@ -119,16 +119,19 @@ def export(weights: Path, data: Path, models: Path) -> evaluate.Report:
     return report
 
 
-def _alignment(model: keras.Model, given: evaluate.Logits, faces: Any) -> evaluate.Report:
+def _alignment(model: keras.Model, given: evaluate.Logits, faces: FaceData) -> evaluate.Report:
     crops, found = realigned(faces.images[:ALIGNED_FACES])
     again = evaluate.logits(model, crops)
     report: evaluate.Report = {"faces": len(crops), "found": int(found.sum())}
     for head in HEADS:
-        truth, known = evaluate.truth_of(head, faces)
-        counted = known[:ALIGNED_FACES] & found
-        report[head] = {"faces": int(counted.sum())} | {
-            kind: float((z[head][: len(crops)].argmax(1) == truth[: len(crops)])[counted].mean())
-            for kind, z in (("as_is", given), ("aligned", again))
+        truth, known = (values[: len(crops)] for values in evaluate.truth_of(head, faces))
+        counted = known & found
+        as_is = given[head][: len(crops)].argmax(axis=1) == truth
+        aligned = again[head].argmax(axis=1) == truth
+        report[head] = {
+            "faces": int(counted.sum()),
+            "as_is": evaluate.share(as_is[counted]),
+            "aligned": evaluate.share(aligned[counted]),
         }
     return report
 

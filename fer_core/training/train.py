@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -233,7 +234,8 @@ def _save(
 
 def _restore(path: Path, name: str, recipe: Recipe, model: keras.Model) -> tuple[int, Arrays]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # NumPy leaves a file that it opened itself open when the content is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
         header = json.loads(str(arrays["header"]))
         began_with = (header["name"], header["recipe"])
@@ -248,7 +250,7 @@ def _restore(path: Path, name: str, recipe: Recipe, model: keras.Model) -> tuple
         return int(header["epoch"]), [
             np.array(arrays[f"mean_{i}"]) for i in range(len(model.weights))
         ]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"The checkpoint {path} is damaged: {error}.",
             hint="Delete it to start the training again.",

@@ -50,7 +50,12 @@ def test_each_vote_column_is_its_own_class(tmp_path, number):
 @pytest.mark.parametrize(
     ("row", "shares", "weight", "has_majority"),
     [
-        ({"happiness": 6, "neutral": 2, "contempt": 1, "unknown": 1}, {3: 0.75, 4: 0.25}, 0.8, True),
+        (
+            {"happiness": 6, "neutral": 2, "contempt": 1, "unknown": 1},
+            {3: 0.75, 4: 0.25},
+            0.8,
+            True,
+        ),
         ({"happiness": 5, "neutral": 5}, {3: 0.5, 4: 0.5}, 1, False),
         ({"anger": 3, "unknown": 4, "nf": 3}, {0: 1}, 0.3, False),
         ({"sadness": 4, "contempt": 4}, {5: 1}, 0.5, False),

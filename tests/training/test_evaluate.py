@@ -84,9 +84,7 @@ def test_perfect_calibration_has_no_error_and_boasting_has():
 
 def test_divergence():
     votes, probs = RNG.dirichlet(np.ones(7), 5), RNG.dirichlet(np.ones(7), 5)
-    slow = sum(
-        v * math.log(v / p) for v, p in zip(votes.ravel(), probs.ravel(), strict=True)
-    )
+    slow = sum(v * math.log(v / p) for v, p in zip(votes.ravel(), probs.ravel(), strict=True))
     assert metrics.divergence(votes, probs) == pytest.approx(slow / 5)
     assert metrics.divergence(votes, votes) == 0
     certain = np.eye(7)[:5]

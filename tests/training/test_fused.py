@@ -1,0 +1,44 @@
+"""Normalising in one kernel: the same numbers as Keras' own layers, only sooner."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from fer_core.training.fused import FusedBatchNormalization, with_fused_normalization
+
+
+def plain() -> keras.Model:
+    faces = keras.Input((12, 12, 1))
+    x = layers.Conv2D(4, 3, use_bias=False)(faces)
+    x = layers.BatchNormalization(momentum=0.8)(x)
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    return keras.Model(faces, layers.Dense(3)(x))
+
+
+def test_training_gives_keras_own_numbers_and_statistics():
+    one = plain()
+    other = with_fused_normalization(one)
+    assert [type(x) for x in other.layers if "batch" in x.name] == [FusedBatchNormalization]
+    before = one.get_weights()
+    other.set_weights(before)
+    faces = np.random.default_rng(0).normal(3, 2, (16, 12, 12, 1)).astype(np.float32)
+    expected, found = one(faces, training=True), other(faces, training=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    changed = 0
+    for old, a, b in zip(before, one.get_weights(), other.get_weights(), strict=True):
+        # The kernel's variance divides by n - 1 instead of n, with n = 16 * 10 * 10.
+        np.testing.assert_allclose(a, b, rtol=1e-3)
+        changed += not np.array_equal(old, b)
+    assert changed == 2  # the moving mean and variance
+
+
+def test_reading_uses_the_moving_statistics_as_keras_does():
+    one = plain()
+    other = with_fused_normalization(one)
+    weights = [np.abs(w) + 0.1 for w in one.get_weights()]
+    for model in (one, other):
+        model.set_weights(weights)
+    faces = np.random.default_rng(1).normal(0, 5, (4, 12, 12, 1)).astype(np.float32)
+    np.testing.assert_allclose(
+        other(faces, training=False), one(faces, training=False), rtol=1e-5, atol=1e-6
+    )
