@@ -13,7 +13,7 @@ PYTHON ?=
 
 BIN := .venv/bin
 UV := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes \
-      --no-header --no-annotate --no-strip-extras
+      --no-header --no-annotate
 
 # The shell gets values, never code: spaces, quotes and dollar signs in a path stay what they are.
 run: export LP_RECORDINGS = $(value RECORDINGS)
