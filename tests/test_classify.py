@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_core import assets, classify, video
+from fer_core import assets, video
 from fer_core.classify import TEMPLATE_PX, KerasClassifier, align_faces
 from fer_core.detect import YuNet
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError

@@ -101,7 +101,9 @@ def _install_packages(lock: Path) -> None:
     _say(f"Installing {total} packages from {lock.name}: some minutes and 3 GB, this once ...")
     started = time.monotonic()
     # Wheels only: nothing is compiled here, and no package's own code runs while it is installed.
-    strict = ("--only-binary=:all:", "--require-hashes", "-r", str(lock))
+    # The lock is complete, so nothing is resolved: older pips do not accept a pinned 'sqlalchemy'
+    # for a wanted 'sqlalchemy[asyncio]' unless it is the newest there is.
+    strict = ("--only-binary=:all:", "--require-hashes", "--no-deps", "-r", str(lock))
     log = _VENV / "install.log"
     progress = _Progress(total, sys.stdout)
     with (

@@ -40,7 +40,7 @@ def augmented(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
 
 
 def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    size = image.shape[0]
+    size = int(image.shape[0])
     centre = (size - 1) / 2
     if rng.random() < FLIP_SHARE:
         image = image[:, ::-1]
