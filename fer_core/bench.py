@@ -50,7 +50,7 @@ class Figures:
         return asdict(self)
 
 
-def measure(path: Path, settings: Settings) -> Figures:
+def measure_recording(path: Path, settings: Settings) -> Figures:
     """Measure one recording in a scratch folder; nothing of it is kept.
 
     Raises:

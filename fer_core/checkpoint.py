@@ -33,7 +33,7 @@ class Effort:
         )
 
 
-def save(path: Path, observations: Observations, effort: Effort) -> None:
+def keep(path: Path, observations: Observations, effort: Effort) -> None:
     """Write a segment's observations, whole or not at all.
 
     Raises:

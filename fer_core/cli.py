@@ -232,12 +232,12 @@ def bench(
     """Measure one recording: decoding alone, then every stage of the whole job."""
     loaded = _load(config, {"deployment.jurisdiction": jurisdiction})
     from fer_core import terminal
-    from fer_core.bench import measure
+    from fer_core.bench import measure_recording
 
     path = recording or next(iter(sorted(Path("examples").rglob("*.mp4"))), None)
     if path is None:
         raise InputError("There is no recording to measure.", hint="Name one.")
-    figures = measure(path, loaded.settings).as_dict()
+    figures = measure_recording(path, loaded.settings).as_dict()
     if json:
         import json as json_module
 

@@ -62,7 +62,7 @@ def look(job: Job, segment: Segment) -> Path:
     )
     effort = checkpoint.Effort(sampler.cpu_s, detect_cpu_s, reader.cpu_s)
     with explained(path):
-        checkpoint.save(path, observations, effort)
+        checkpoint.keep(path, observations, effort)
     return path
 
 

@@ -39,7 +39,7 @@ def seen():
 def test_what_was_kept_comes_back(tmp_path, seen, nobody):
     kept = factories.observations(Faces.empty(), seconds=9, lost=[3]) if nobody else seen
     path = tmp_path / "segment.npz"
-    checkpoint.save(path, kept, EFFORT)
+    checkpoint.keep(path, kept, EFFORT)
     found, effort = checkpoint.restore(path)
     assert same(found, kept)
     assert effort == EFFORT
@@ -49,7 +49,7 @@ def test_what_was_kept_comes_back(tmp_path, seen, nobody):
 def test_faces_that_were_not_read_come_back_so(tmp_path):
     path = tmp_path / "segment.npz"
     unread = Faces.unread(0, np.ones((2, 4)), np.ones(2), np.ones((2, 5, 2)))
-    checkpoint.save(path, factories.observations(unread, seconds=1), EFFORT)
+    checkpoint.keep(path, factories.observations(unread, seconds=1), EFFORT)
     found, _ = checkpoint.restore(path)
     assert np.isnan(found.faces.probs).all()
 
@@ -57,7 +57,7 @@ def test_faces_that_were_not_read_come_back_so(tmp_path):
 def test_a_later_one_replaces_an_earlier_one(tmp_path, seen):
     path = tmp_path / "segment.npz"
     path.write_bytes(b"damaged")
-    checkpoint.save(path, seen, EFFORT)
+    checkpoint.keep(path, seen, EFFORT)
     assert same(checkpoint.restore(path)[0], seen)
 
 
@@ -85,7 +85,7 @@ def test_another_array_file_is_none(tmp_path, seen):
 
 def test_a_wrong_shape_or_order_is_none(tmp_path, seen):
     path = tmp_path / "segment.npz"
-    checkpoint.save(path, seen, EFFORT)
+    checkpoint.keep(path, seen, EFFORT)
     with np.load(path) as stored:
         arrays = dict(stored)
     for name, value in (
@@ -101,7 +101,7 @@ def test_a_wrong_shape_or_order_is_none(tmp_path, seen):
 
 def test_objects_are_never_unpickled(tmp_path, seen):
     path = tmp_path / "segment.npz"
-    checkpoint.save(path, seen, EFFORT)
+    checkpoint.keep(path, seen, EFFORT)
     with np.load(path) as stored:
         arrays = dict(stored) | {"score": np.array([Trap()] * len(seen.faces), object)}
     with path.open("wb") as file:
@@ -124,7 +124,7 @@ class Trap:
 
 def test_damage_anywhere_gives_nothing_or_the_whole_truth(tmp_path, seen):
     path = tmp_path / "segment.npz"
-    checkpoint.save(path, seen, EFFORT)
+    checkpoint.keep(path, seen, EFFORT)
     whole = path.read_bytes()
     chance = random.Random(7)
     lost = 0
@@ -143,20 +143,20 @@ def test_damage_anywhere_gives_nothing_or_the_whole_truth(tmp_path, seen):
 
 def test_a_disk_that_fills_up_leaves_the_earlier_one(tmp_path, seen, monkeypatch):
     path = tmp_path / "segment.npz"
-    checkpoint.save(path, seen, EFFORT)
+    checkpoint.keep(path, seen, EFFORT)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        checkpoint.save(path, factories.observations(Faces.empty(), seconds=1), EFFORT)
+        checkpoint.keep(path, factories.observations(Faces.empty(), seconds=1), EFFORT)
     assert same(checkpoint.restore(path)[0], seen)
 
 
 def test_it_holds_no_picture(tmp_path, seen):
     path = tmp_path / "segment.npz"
-    checkpoint.save(path, seen, EFFORT)
+    checkpoint.keep(path, seen, EFFORT)
     allowed = {f.name for f in fields(Faces)} | {f.name for f in fields(Observations)} | {"effort"}
     with zipfile.ZipFile(path) as archive:
         assert {name.removesuffix(".npy") for name in archive.namelist()} <= allowed - {"faces"}

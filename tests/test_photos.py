@@ -1,4 +1,4 @@
-"""Real photos with true boxes, where they lie beside the checkout; the photos are not ours to ship."""
+"""Real photos with true boxes, where they lie beside the checkout: not ours to ship."""
 
 import csv
 from collections import defaultdict
@@ -39,7 +39,6 @@ def test_42_of_43_true_faces_are_found_and_at_most_3_others():
                 found += 1
                 mine.remove(best)
         others += len(mine)
-    print(f"found {found} of {sum(map(len, truth.values()))}, {others} others")
     assert sum(map(len, truth.values())) == 43
     assert found >= 42
     assert others <= 3
