@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_core import assets
-from fer_core.errors import AssetCorrupt, LecturePulseError
+from fer_core.errors import LecturePulseError
 from fer_core.records import EMOTIONS
 from fer_core.training import metrics
 from fer_core.training.dataset import PARTS, FaceData, read_part
-from fer_core.training.zoo import HEADS
+from fer_core.training.zoo import HEADS, read_model
 
 BATCH: Final = 64
 THRESHOLDS: Final = (0.3, 0.35, 0.4, 0.5)
@@ -149,27 +149,12 @@ def evaluate(name: str, data: FaceData) -> Report:
         AssetMissing, AssetCorrupt: its weights are not there or not the published ones.
     """
     asset = assets.model(name)
-    model = load(asset.path)
+    model = read_model(asset.path)
     speed = ms_per_face(model)
     heads = measure(logits(model, data.images), data, asset.entry["temperature"])
     return {"model": asset.name, "sha256": asset.sha256} | {
         head: report | {"ms_per_face": speed} for head, report in heads.items()
     }
-
-
-def load(path: Path) -> keras.Model:
-    """Return a model from its file, without running any code from it.
-
-    Raises:
-        AssetCorrupt: it is not a Keras model.
-    """
-    try:
-        model: Any = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise AssetCorrupt(
-            f"{path} cannot be loaded: {str(error).splitlines()[0]}", hint="Restore the file."
-        ) from error
-    return model
 
 
 def as_text(report: Report) -> str:

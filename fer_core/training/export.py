@@ -30,7 +30,7 @@ from fer_core.training import evaluate
 from fer_core.training.alignment import realigned
 from fer_core.training.card import figures
 from fer_core.training.dataset import FACE_SIZE_PX, FaceData, read_part
-from fer_core.training.zoo import HEADS
+from fer_core.training.zoo import HEADS, read_model
 
 NAME: Final = "lecturenet"
 MIRRORED: Final = "_mirrored"
@@ -89,9 +89,9 @@ def export(weights: Path, data: Path, models: Path) -> evaluate.Report:
 
     Raises:
         InputError: the weights are an exported model already, or the data cannot be read.
-        AssetCorrupt: the weights are no Keras model.
+        InputError: the weights are no Keras model.
     """
-    trunk = evaluate.load(weights)
+    trunk = read_model(weights)
     if trunk.name != NAME:
         raise InputError(
             f"{weights} holds '{trunk.name}', not a freshly trained '{NAME}'.",
@@ -100,7 +100,7 @@ def export(weights: Path, data: Path, models: Path) -> evaluate.Report:
     faces = read_part(data, "valid")
     path = models / f"{NAME}.keras"
     save(mirrored(trunk), path)
-    model = evaluate.load(path)
+    model = read_model(path)
     given = evaluate.logits(model, faces.images)
     temperatures = {head: round(t, 4) for head, t in evaluate.calibrate(given, faces).items()}
     report = evaluate.measure(given, faces, temperatures)

@@ -187,7 +187,7 @@ def _compiled(name: str, recipe: Recipe, faces: int) -> keras.Model:
 
 def _begin_with(path: Path, model: keras.Model) -> None:
     try:
-        model.set_weights(zoo.load(path).get_weights())
+        model.set_weights(zoo.read_model(path).get_weights())
     except ValueError as error:
         raise InputError(
             f"{path} is a model of another architecture.",

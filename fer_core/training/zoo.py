@@ -46,7 +46,7 @@ def build(name: str) -> keras.Model:
     return ARCHITECTURES[name]()
 
 
-def load(path: Path) -> keras.Model:
+def read_model(path: Path) -> keras.Model:
     """Return a trained model; nothing in its file is run as code.
 
     Raises:

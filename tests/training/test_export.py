@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fer_core.errors import AssetCorrupt, InputError
+from fer_core.errors import InputError
 from fer_core.training import evaluate, export, metrics, zoo
 from tests.training import pictures
 
@@ -107,7 +107,7 @@ def test_published_weights_are_not_published_again(published, capsys):
 
 def test_weights_that_are_none(published, tmp_path):
     (tmp_path / "none.keras").write_bytes(b"nothing")
-    with pytest.raises(AssetCorrupt, match=r"none\.keras"):
+    with pytest.raises(InputError, match=r"none\.keras"):
         export.export(tmp_path / "none.keras", published, tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         export.export(published / "trained.keras", tmp_path, tmp_path)
