@@ -24,6 +24,7 @@ app = App(
     version=f"lecturepulse {__version__}",
     help="Turn recorded classes into per-second expression tables and engagement reports.",
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main() says what is kept
 )
 config_app = App(name="config", help="Write or show the settings.")
 app.command(config_app)
@@ -31,7 +32,7 @@ app.command(config_app)
 Config = Annotated[
     Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
 ]
-Out = Annotated[Path | None, Parameter(help="Folder of tables and reports.")]
+Out = Annotated[str | None, Parameter(help="Folder of tables and reports.")]
 Jurisdiction = Annotated[
     str | None,
     Parameter(help="ISO 3166 code of the place whose law applies, such as IN or US-IL."),
@@ -190,7 +191,12 @@ def query(
     from fer_core.query import ask
     from fer_core.store import Store
 
-    frame = ask(Store(loaded.settings.out), sql)
+    store = Store(loaded.settings.out)
+    if not store.tables.is_dir():
+        raise ConfigError(
+            f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
+        )
+    frame = ask(store, sql)
     if csv:
         frame.to_csv(sys.stdout, index=False)
     elif json:
@@ -303,11 +309,10 @@ def _need(paths: Sequence[str]) -> None:
 
 def _plain(flags: dict[str, Any]) -> dict[str, Any]:
     """Return the flags given, as values that survive JSON and another working folder."""
-    return {
-        name: str(value.absolute()) if isinstance(value, Path) else value
-        for name, value in flags.items()
-        if value is not None
-    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    if "out" in given:
+        given["out"] = str(Path(given["out"]).absolute())
+    return given
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -189,8 +189,13 @@ def in_threads(job: Job) -> list[SegmentResult]:
                 time.sleep(run.retry_delay_s * 2**attempt)
         raise AssertionError
 
+    segments.stopping.clear()
     with ThreadPoolExecutor(job.settings.run.workers) as pool:
-        return list(pool.map(one, job.segments))
+        try:
+            return list(pool.map(one, job.segments))
+        except KeyboardInterrupt:
+            segments.stopping.set()
+            raise
 
 
 def finish(

@@ -25,6 +25,9 @@ from fer_core.store import explained
 
 _BATCH_FACES: Final = 256
 
+stopping: Final = threading.Event()
+"""Set to have every segment of this process given up at its next frame; finished ones are kept."""
+
 
 def look(job: Job, segment: Segment) -> Path:
     """Look at one segment: decode, find faces, read expressions; return its work file.
@@ -47,6 +50,8 @@ def look(job: Job, segment: Segment) -> Path:
     limits = job.settings.video
     with video.Sampler(job.info, segment, rate, job.ffmpeg, limits) as sampler:
         for frame in sampler:
+            if stopping.is_set():
+                raise KeyboardInterrupt
             began = time.process_time()
             faces = detector.detect(frame)
             detect_cpu_s += time.process_time() - began

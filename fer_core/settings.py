@@ -289,6 +289,14 @@ class Settings(BaseSettings):
         """Take values from the caller only: ``load`` merges the sources and notes each origin."""
         return (init_settings,)
 
+    @field_validator("out", mode="before")
+    @classmethod
+    def _somewhere(cls, value: object) -> object:
+        # An empty path would be the working folder: what an unset shell variable leaves behind.
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("needs a folder")
+        return value
+
     def result_hash(self) -> str:
         """Return the hash of every setting that can change a result, 16 hex digits."""
         relevant = self.model_dump(mode="json", include=set(_CHANGES_RESULTS))

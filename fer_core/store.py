@@ -194,8 +194,12 @@ class Store:
     def page(self, place: Place) -> str:
         """Return the name of a recording's page below ``reports/``."""
         folder = _encoded(place.course).replace("%", "_")
-        # No folder may be called "." or "..", and one that begins with a dot is hidden.
-        return f"{re.sub('^[.]', '_2E', folder)}/{place.recording_id}.html"
+        # No folder may be called "." or "..", one that begins with a dot is hidden, and the page of
+        # all lectures lies beside them.
+        folder = re.sub("^[.]", "_2E", folder)
+        if folder.lower() == "index.html":
+            folder = f"_{folder}"
+        return f"{folder}/{place.recording_id}.html"
 
     def work_folder(self, recording_id: str, key: str) -> Path:
         """Return the folder of a recording's work files, made if need be.

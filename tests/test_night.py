@@ -280,6 +280,38 @@ def test_two_runs_at_once_refuse_the_second(command, inbox, tmp_path):
     assert "Another run is writing" in err
 
 
+def test_an_empty_output_path_is_refused(command, inbox, tmp_path):
+    code, _, err = command("run", inbox, "--out", "", "--jurisdiction", "IN", "--no-prefect")
+    assert code == 2
+    assert "needs a folder" in err
+    assert not (tmp_path / "tables").exists()
+
+
+def test_a_query_without_tables_is_told(command, tmp_path):
+    code, _, err = command("query", "select 1 from seconds", "--out", tmp_path / "nowhere")
+    assert code == 2
+    assert "There are no tables in" in err
+
+
+def test_a_course_named_like_the_index_keeps_out_of_its_way(command, inbox, tmp_path):
+    (inbox / "good.toml").write_text('course = "index.html"\n')
+    code, out, _ = night(command, inbox, tmp_path)
+    assert code == 0, out
+    assert (tmp_path / "out" / "reports" / "index.html").is_file()
+
+
+def test_ctrl_c_stops_soon_and_says_what_is_kept(command, inbox, tmp_path, monkeypatch):
+    from fer_core import segment
+
+    def interrupted(job, part):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(segment, "look", interrupted)
+    code, _, err = night(command, inbox, tmp_path)
+    assert code == 130
+    assert "Finished segments are kept" in err
+
+
 def test_doctor_finds_everything_here(command, tmp_path):
     code, out, _ = command("doctor", "--out", tmp_path / "out")
     assert code == 0, out
