@@ -31,6 +31,26 @@ inferring emotions in education institutions is prohibited since 2 February 2025
 medical or safety reasons. As of November 2026; not legal advice."""
 
 
+COUNTRIES: Final = frozenset(
+    code
+    for codes in (
+        "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM",
+        "BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX",
+        "CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG",
+        "GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR",
+        "IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV",
+        "LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE",
+        "NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO",
+        "RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF",
+        "TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF",
+        "WS YE YT ZA ZM ZW",
+    )
+    for code in codes.split()
+)
+"""The 249 codes of ISO 3166-1. A mistyped code must not pass for a place where everything may be
+computed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     """What may be done with a recording, and why.
@@ -52,7 +72,8 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
         synthetic: the recording's people do not exist (declared in its sidecar).
 
     Raises:
-        PolicyError: no jurisdiction for a real recording, or an exemption without its reason.
+        PolicyError: no jurisdiction for a real recording, one that does not exist, or an exemption
+            without its reason.
     """
     place = deployment.jurisdiction
     if synthetic and place is None:
@@ -63,12 +84,18 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
             hint="Say whose law applies: --jurisdiction IN, or deployment.jurisdiction in "
             "lecturepulse.toml.",
         )
+    country = place.split("-")[0]
+    if country not in COUNTRIES | AI_ACT_PLACES:
+        raise PolicyError(
+            f"'{country}' is not the ISO 3166 code of a country.",
+            hint="Two letters, such as IN, US-IL or GB.",
+        )
     if deployment.exemption and not (deployment.exemption_reason or "").strip():
         raise PolicyError(
             f"The exemption '{deployment.exemption}' lacks its written reason.",
             hint="Set deployment.exemption_reason.",
         )
-    if place.split("-")[0] not in AI_ACT_PLACES:
+    if country not in AI_ACT_PLACES:
         return Permission("emotion", f"Jurisdiction {place}.")
     if deployment.exemption:
         return Permission(

@@ -3,7 +3,7 @@
 import pytest
 
 from fer_core.errors import PolicyError
-from fer_core.policy import permission
+from fer_core.policy import COUNTRIES, permission
 from fer_core.settings import Deployment
 
 # Written down from the treaties, not from the room.
@@ -68,3 +68,13 @@ def test_an_exemption_needs_its_written_reason(place, reason):
 def test_consent_lifts_nothing():
     deployment = Deployment(jurisdiction="DE", consent="Everybody has agreed in writing.")
     assert permission(deployment, synthetic=False).mode == "presence"
+
+
+@pytest.mark.parametrize("place", ["XX", "UK", "DR", "SW-1", "ZZ"])
+def test_a_code_that_is_no_country_is_refused(place):
+    with pytest.raises(PolicyError, match="ISO 3166"):
+        permission(Deployment(jurisdiction=place), synthetic=False)
+
+
+def test_every_country_of_iso_3166_is_known_once():
+    assert len(COUNTRIES) == 249
