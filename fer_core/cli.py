@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from fer_core import __version__
+from fer_core.cli_model import app as model_app
 from fer_core.errors import ConfigError, InputError, LecturePulseError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app = App(
 )
 config_app = App(name="config", help="Write or show the settings.")
 app.command(config_app)
+app.command(model_app)
 
 Config = Annotated[
     Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")

@@ -59,7 +59,7 @@ def _detector() -> str:
 
 
 def _model(settings: Settings) -> str:
-    model = assets.model(settings.classification.model)
+    model = assets.chosen(settings.classification)
     return f"{model.name}, sha256 {model.sha256[:12]}…"
 
 

@@ -16,7 +16,7 @@ from fer_core.settings import Classification, Engagement, Settings
 from fer_core.track import Tracks
 
 # A frontal face, millimetres, the person's right eye first: x to the person's left, y down, z
-# away from the camera. Across: the median of 2,901 faces of FER2013 (``classify.TEMPLATE_PX``)
+# away from the camera. Across: the median of 2,901 faces of FER2013 (``align.TEMPLATE_PX``)
 # scaled to an interpupillary distance of 63. In depth: an average adult's nose, 28 in front.
 _FACE_MM = np.array(
     [[-31.5, 0, 0], [31.5, 0, 0], [0, 37.6, -28], [-25.6, 64.4, -4], [25.6, 64.4, -4]], np.float64

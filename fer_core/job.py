@@ -84,7 +84,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
     """
     permission = policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
     reads = permission.mode == "emotion"
-    model = assets.model(settings.classification.model) if reads else None
+    model = assets.chosen(settings.classification) if reads else None
     try:
         mtime_ns = source.path.stat().st_mtime_ns
     except OSError as error:

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 EMOTIONS: Final = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """The seven expression classes in the order of every array and column (FER2013's own order)."""
 
+FACE_SIZE_PX: Final = 48
+"""Height and width of a face as the models take it: FER2013's."""
+
 LANDMARKS: Final = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """YuNet's five points; right and left are the person's own."""
 

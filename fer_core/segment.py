@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core import assets, checkpoint, classify, progress, video
+from fer_core import align, assets, checkpoint, classify, progress, video
 from fer_core.detect import FaceDetector, YuNet
 from fer_core.job import Job
 from fer_core.records import Faces, Observations, Segment
@@ -73,7 +73,7 @@ def look(job: Job, segment: Segment) -> Path:
 
 def warm_up(settings: Settings) -> None:
     """Load the expression model now, so that a measurement does not count it."""
-    _classifier(assets.model(settings.classification.model).name)
+    _classifier(assets.chosen(settings.classification))
 
 
 class _Reader:
@@ -95,7 +95,7 @@ class _Reader:
         began = time.process_time()
         # Smaller faces are never scored, so reading them would be work for nothing.
         large = faces.box[:, 3] >= self._least_px
-        self._crops.append(classify.align_faces(image, faces.landmarks[large]))
+        self._crops.append(align.align_faces(image, faces.landmarks[large]))
         self._waiting += int(large.sum())
         if self._waiting >= _BATCH_FACES:
             self._flush()
@@ -115,15 +115,15 @@ class _Reader:
 
     def _flush(self) -> None:
         if self._model is not None and self._waiting:
-            # Loaded for the first face only: TensorFlow takes seconds to import.
-            classifier = _classifier(self._model.name)
+            # Loaded for the first face only: a runtime takes a while to start.
+            classifier = _classifier(self._model)
             self._probs.append(classifier.classify(np.concatenate(self._crops)))
         self._crops, self._waiting = [], 0
 
 
 @lru_cache(maxsize=2)
-def _classifier(name: str) -> classify.KerasClassifier:
-    return classify.KerasClassifier(name)
+def _classifier(model: assets.ModelAsset) -> classify.Classifier:
+    return classify.load_classifier(model)
 
 
 _local = threading.local()

@@ -142,7 +142,16 @@ class Classification(_Section):
     """How expressions are read."""
 
     model: str | None = Field(
-        None, description="Name of the model in models/manifest.toml. Default: its default."
+        None,
+        description="Name of the model in models/manifest.toml (default: its default), or "
+        "deepface-package for the one of the deepface package.",
+    )
+    runtime: Literal["litert", "keras"] | None = Field(
+        None, description="What runs the model. Default: litert where it is installed, else keras."
+    )
+    weights: Path | None = Field(
+        None,
+        description="Weights file of deepface-package. Default: that package's own folder.",
     )
     min_face_px: int = Field(
         36, ge=8, description="Least height of a face whose expression is read, pixels."

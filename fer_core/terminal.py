@@ -67,20 +67,20 @@ def report(outcome: Outcome) -> None:
 
 
 @contextmanager
-def watching() -> Generator[None]:
-    """Show the progress of everything done inside the block."""
-    watch = _bars() if err.is_terminal else _lines()
+def watching(verb: str = "Reading", unit: str = "s of video") -> Generator[None]:
+    """Show the progress of everything done inside the block, counted in ``unit``."""
+    watch = _bars(unit) if err.is_terminal else _lines(verb, unit)
     with watch as listener, progress.listening(listener):
         yield
 
 
 @contextmanager
-def _bars() -> Generator[progress.Listener]:
+def _bars(unit: str) -> Generator[progress.Listener]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("s of video"),
+        TextColumn(unit, markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -106,7 +106,7 @@ def _bars() -> Generator[progress.Listener]:
 
 
 @contextmanager
-def _lines() -> Generator[progress.Listener]:
+def _lines(verb: str, unit: str) -> Generator[progress.Listener]:
     totals: dict[str, float] = {}
     done: dict[str, float] = {}
     told = [time.monotonic()]
@@ -116,13 +116,13 @@ def _lines() -> Generator[progress.Listener]:
             line(event.name, console=err)
         elif event.kind == "started" and event.amount:
             totals[event.name], done[event.name] = event.amount, 0.0
-            line(f"Reading {event.name} ({event.amount:.0f} s)", console=err)
+            line(f"{verb} {event.name} ({event.amount:.0f} {unit})", console=err)
         elif event.kind == "advanced" and event.name in done:
             done[event.name] += event.amount
             if time.monotonic() - told[0] >= _PLAIN_EVERY_S:
                 told[0] = time.monotonic()
                 share = done[event.name] / totals[event.name]
-                line(f"Reading {event.name}: {min(share, 1):.0%}", console=err)
+                line(f"{verb} {event.name}: {min(share, 1):.0%}", console=err)
 
     yield listener
     sys.stderr.flush()

@@ -1,6 +1,7 @@
 """Weights and templates: found in a checkout or a wheel, and only if they are the right ones."""
 
 import hashlib
+import importlib.util
 from importlib.machinery import ModuleSpec
 
 import pytest
@@ -13,12 +14,20 @@ SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 MANIFEST = f"""
 default = "small"
 [models.small]
+labels = ["angry"]
+[models.small.files.litert]
+file = "small.tflite"
+sha256 = "{SHA256}"
+temperature = {{ consensus = 0.7 }}
+[models.small.files.keras]
 file = "small.keras"
 sha256 = "{SHA256}"
-labels = ["angry"]
-[models.other]
+temperature = {{ consensus = 0.8 }}
+[models.other.files.keras]
 file = "other.keras"
 sha256 = "{"0" * 64}"
+temperature = {{}}
+[models.large.files]
 """
 
 
@@ -30,6 +39,7 @@ def checkout(tmp_path, monkeypatch):
     (folder / "reports" / "templates").mkdir(parents=True)
     (folder / "models" / "manifest.toml").write_text(MANIFEST)
     (folder / "models" / "small.keras").write_bytes(WEIGHTS)
+    (folder / "models" / "small.tflite").write_bytes(WEIGHTS)
     monkeypatch.setattr(assets, "_CHECKOUT", folder)
     monkeypatch.setattr(assets, "_IN_WHEEL", tmp_path / "wheel")
     return folder
@@ -37,7 +47,8 @@ def checkout(tmp_path, monkeypatch):
 
 def test_the_default_model_is_found_and_checked(checkout):
     found = assets.model()
-    assert (found.name, found.sha256) == ("small", SHA256)
+    assert (found.name, found.runtime, found.sha256) == ("small", "litert", SHA256)
+    assert found.temperature == {"consensus": 0.7}
     assert found.path.read_bytes() == WEIGHTS
     assert found.entry["labels"] == ["angry"]
     assert assets.model("small") == found
@@ -47,8 +58,8 @@ def test_what_a_wheel_brings_comes_first(checkout, tmp_path):
     inside = tmp_path / "wheel" / "models"
     inside.mkdir(parents=True)
     (inside / "manifest.toml").write_text(MANIFEST)
-    (inside / "small.keras").write_bytes(WEIGHTS)
-    assert assets.model().path == inside / "small.keras"
+    (inside / "small.tflite").write_bytes(WEIGHTS)
+    assert assets.model().path == inside / "small.tflite"
     assert assets.templates() == checkout / "reports" / "templates"
 
 
@@ -57,6 +68,50 @@ def test_an_unknown_model_is_a_setting_gone_wrong(checkout):
         assets.model("tiny")
     assert "'tiny'" in caught.value.message
     assert "small, other" in caught.value.hint
+
+
+def test_the_runtime_may_be_chosen_and_falls_back_to_what_is_installed(checkout, monkeypatch):
+    keras = assets.model("small", runtime="keras")
+    assert (keras.runtime, keras.path.name) == ("keras", "small.keras")
+    assert keras.temperature == {"consensus": 0.8}
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else find(name)
+    )
+    assert assets.model("small") == keras
+    with pytest.raises(ConfigError, match="'litert'") as caught:
+        assets.model("small", runtime="litert")
+    assert "keras" in caught.value.hint
+
+
+def test_a_model_that_is_listed_without_a_file_says_how_to_make_it(checkout):
+    with pytest.raises(AssetMissing, match="'large'") as caught:
+        assets.model("large")
+    assert "lecturepulse model train large" in caught.value.hint
+
+
+def test_the_deepface_package_is_asked_for_before_its_weights(checkout, tmp_path, monkeypatch):
+    with pytest.raises(AssetMissing, match="not installed") as caught:
+        assets.model(assets.DEEPFACE)
+    assert "lecturepulse[deepface]" in caught.value.hint
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: ModuleSpec(name, None) if name == "deepface" else find(name),
+    )
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    with pytest.raises(AssetMissing, match="weights") as caught:
+        assets.model(assets.DEEPFACE)
+    assert "nothing is downloaded" in caught.value.hint
+    own = tmp_path / ".deepface" / "weights" / assets.DEEPFACE_FILE
+    own.parent.mkdir(parents=True)
+    own.write_bytes(WEIGHTS)
+    assert assets.model(assets.DEEPFACE).sha256 == SHA256
+    elsewhere = tmp_path / "mine.onnx"
+    elsewhere.write_bytes(b"other")
+    found = assets.model(assets.DEEPFACE, weights=elsewhere)
+    assert (found.path, found.runtime) == (elsewhere, "deepface")
 
 
 def test_weights_that_are_not_there(checkout):

@@ -1,18 +1,20 @@
-"""The shipped weights on any faces, and the cutting out of faces wherever they lie."""
+"""The shipped weights on any faces, in every runtime."""
 
 import hashlib
-import math
+import os
 import re
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 
-from fer_core import assets, video
-from fer_core.classify import TEMPLATE_PX, KerasClassifier, align_faces
+from fer_core import assets, classify, video
+from fer_core.align import align_faces
+from fer_core.classify import Classifier
 from fer_core.detect import YuNet
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
 from fer_core.records import EMOTIONS, Segment
@@ -20,12 +22,15 @@ from fer_core.settings import Detection, Video
 
 REPO = Path(__file__).parent.parent
 CLASS = REPO / "examples" / "biology-101" / "GMT20261103-093000_Recording_gallery_1280x720.mp4"
-DOT = 230
 
 
-@pytest.fixture(scope="module")
-def classifier():
-    return KerasClassifier(threads=2)
+def load(name=None, **choice):
+    return classify.load_classifier(assets.model(name, **choice), threads=2)
+
+
+@pytest.fixture(scope="module", params=assets.RUNTIMES)
+def classifier(request):
+    return load(runtime=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +102,7 @@ def other_models(tmp_path, monkeypatch):
     return tmp_path / "checkout" / "models"
 
 
-def damaged(folder, how):
-    path = folder / "lecturenet.keras"
+def damaged(path, how):
     content = bytearray(path.read_bytes())
     if how == "truncated":
         content = content[: len(content) // 2]
@@ -110,125 +114,120 @@ def damaged(folder, how):
     return path
 
 
+def file_of(folder, runtime):
+    # Not through `model`: it remembers the checksum of what it has read.
+    return folder / assets.manifest()["models"]["lecturenet"]["files"][runtime]["file"]
+
+
+@pytest.mark.parametrize("runtime", assets.RUNTIMES)
 @pytest.mark.parametrize("how", ["truncated", "altered", "pointer"])
-def test_damaged_weights_are_not_loaded(other_models, how):
-    damaged(other_models, how)
+def test_damaged_weights_are_not_loaded(other_models, how, runtime):
+    damaged(file_of(other_models, runtime), how)
     with pytest.raises(AssetCorrupt, match="not the published file"):
-        KerasClassifier()
+        load(runtime=runtime)
 
 
+@pytest.mark.parametrize("runtime", assets.RUNTIMES)
 @pytest.mark.parametrize("how", ["truncated", "pointer"])
-def test_a_file_that_is_listed_but_is_no_model(other_models, how):
-    sha256 = hashlib.sha256(damaged(other_models, how).read_bytes()).hexdigest()
+def test_a_file_that_is_listed_but_is_no_model(other_models, how, runtime):
+    path = damaged(file_of(other_models, runtime), how)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     listed = other_models / "manifest.toml"
     listed.write_text(re.sub(r'sha256 = "\w+"', f'sha256 = "{sha256}"', listed.read_text()))
     with pytest.raises(AssetCorrupt, match="cannot be loaded"):
-        KerasClassifier()
+        load(runtime=runtime)
 
 
 def test_missing_weights_and_unknown_models(other_models):
-    (other_models / "lecturenet.keras").unlink()
+    file_of(other_models, "litert").unlink()
     with pytest.raises(AssetMissing):
-        KerasClassifier()
+        load()
     with pytest.raises(ConfigError, match="lecturenot"):
-        KerasClassifier("lecturenot")
+        load("lecturenot")
 
 
 def test_labels_of_another_release(other_models):
     listed = other_models / "manifest.toml"
     listed.write_text(listed.read_text().replace('"angry", "disgust"', '"disgust", "angry"'))
     with pytest.raises(AssetCorrupt, match="other labels"):
-        KerasClassifier()
+        load()
 
 
-def face(scale, turn_deg, at, size=(360, 640)):
-    """A dark frame with a soft bright dot at each of five points, and the points."""
-    a = scale * complex(math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg)))
-    z = (TEMPLATE_PX - TEMPLATE_PX.mean(axis=0)) @ np.array([1, 1j]) * a
-    points = np.column_stack([z.real, z.imag]) + np.array(at)
-    y, x = np.mgrid[: size[0], : size[1]]
-    image = np.zeros(size)
-    for px, py in points:
-        image += np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * max(1.2 * scale, 0.7) ** 2))
-    grey = (image.clip(0, 1) * DOT).astype(np.uint8)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), points[None].astype(np.float32)
+def test_the_int8_file_says_what_the_keras_model_says(class_crops):
+    one, other = (load(runtime=runtime) for runtime in assets.RUNTIMES)
+    for faces in class_crops.values():
+        quantised, exact = one.classify(faces), other.classify(faces)
+        assert np.abs(quantised - exact).mean() < 0.02
+        assert (quantised.argmax(axis=1) == exact.argmax(axis=1)).mean() > 0.8
 
 
-def dots(crop):
-    """Return the centre of light around each point of the template."""
-    found = []
-    for x, y in TEMPLATE_PX:
-        left, top = round(x) - 4, round(y) - 4
-        part = crop[top : top + 9, left : left + 9].astype(float)
-        rows, columns = np.mgrid[top : top + 9, left : left + 9]
-        found.append([(part * columns).sum() / part.sum(), (part * rows).sum() / part.sum()])
-    return np.array(found)
+def network(faces):
+    """Scores that depend on where the light is, so that a mirror image has others."""
+    left = faces[:, :, :24].mean(axis=(1, 2)) / 32
+    zero = np.zeros((len(faces), 5), np.float32)
+    right = faces[:, :, 24:].mean(axis=(1, 2)) / 64
+    return {"consensus": np.column_stack([left, right, zero]).astype(np.float32)}
 
 
-@pytest.mark.parametrize("turn_deg", [0, 20, -45, 90, 180])
-@pytest.mark.parametrize("scale", [0.6, 1, 1.5, 3, 5.5])
-def test_the_points_come_to_lie_on_the_template(scale, turn_deg):
-    image, points = face(scale, turn_deg, (321.3, 178.6))
-    (crop,) = align_faces(image, points)
-    assert crop.shape == (48, 48)
-    assert np.abs(dots(crop) - TEMPLATE_PX).max() < 0.5
+def test_flip_averaging_and_temperature_by_hand(crops):
+    crops = crops.copy()
+    crops[:, :, 24:] //= 3
+    plain = Classifier(network, head="consensus", temperature=1.7, mirror=False)
+    mirrored = Classifier(network, head="consensus", temperature=1.7, mirror=True)
+
+    def softmax(scores):
+        powers = np.exp(scores.astype(float))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    one, other = network(crops)["consensus"], network(crops[:, :, ::-1])["consensus"]
+    np.testing.assert_allclose(plain.classify(crops), softmax(one / 1.7), atol=1e-6)
+    mean = (softmax(one) + softmax(other)) / 2
+    expected = softmax(np.log(mean) / 1.7)
+    np.testing.assert_allclose(mirrored.classify(crops), expected, atol=1e-5)
+    assert np.abs(one - other).max() > 0.5
 
 
-@pytest.mark.parametrize("at", [(60, 50), (580, 310), (60.4, 310.7)])
-def test_wherever_the_face_is(at):
-    image, points = face(1.5, 12, at)
-    assert np.abs(dots(align_faces(image, points)[0]) - TEMPLATE_PX).max() < 0.5
+def test_certain_faces_stay_finite(crops):
+    sure = Classifier(
+        lambda faces: {"consensus": np.tile(np.float32([4000, -4000, 0, 0, 0, 0, 0]), (64, 1))},
+        head="consensus",
+        mirror=True,
+    )
+    assert np.isfinite(sure.classify(crops)).all()
 
 
-@pytest.mark.parametrize("at", [(30, 25), (610, 335), (320, 25), (610, 180)])
-def test_at_the_border_its_last_pixels_go_on(at):
-    image, points = face(2, 0, at)
-    lit = np.full_like(image, 90)
-    (crop,) = align_faces(np.maximum(image, lit), points)
-    assert np.abs(dots(crop.astype(int) - 89) - TEMPLATE_PX).max() < 0.5
-    assert crop.min() >= 88
+def test_the_deepface_package_reads_through_the_same_door(tmp_path, monkeypatch, crops):
+    """The package itself is large; a stand-in shows what it is given and how it is read."""
+    seen = {}
 
+    class Client:
+        def predict(self, images):
+            seen["images"] = images
+            return np.tile(np.float32([0.1, 0.2, 0.05, 0.3, 0.04, 0.06, 0.25]), (len(images), 1))
 
-def test_a_large_face_is_shrunk_without_aliasing():
-    rng = np.random.default_rng(0)
-    image = np.repeat(rng.integers(0, 2, (720, 720, 1), np.uint8) * 255, 3, axis=2)
-    points = ((TEMPLATE_PX - 23.5) * 12 + 360)[None].astype(np.float32)
-    (crop,) = align_faces(image, points)
-    assert abs(float(crop.mean()) - 127.5) < 3
-    assert crop.std() < 30  # the mean of 144 coin tosses, not single pixels
+    def build_model(name, task):
+        weights = Path(os.environ["DEEPFACE_HOME"]) / ".deepface" / "weights"
+        seen["weights"] = (weights / "facial_expression_model_weights.onnx").read_bytes()
+        seen["engine"] = os.environ["DEEPFACE_BACKEND_ENGINE"]
+        seen["asked"] = (name, task)
+        return Client()
 
-
-@pytest.mark.parametrize("place", [(100.0, 100.0), (0.0, 0.0), (639.0, 359.0), (-50.0, 900.0)])
-def test_points_all_in_one_place_do_not_crash(place):
-    image, _ = face(1, 0, (320, 180))
-    crops = align_faces(image, np.full((1, 5, 2), place, np.float32))
-    assert crops.shape == (1, 48, 48)
-
-
-def test_a_face_beyond_the_frame_does_not_crash():
-    image, points = face(1, 0, (320, 180))
-    assert align_faces(image, points + 5000).shape == (1, 48, 48)
-    assert align_faces(image[:1, :1], points).shape == (1, 48, 48)
-
-
-def test_no_landmarks_no_crops():
-    image, _ = face(1, 0, (320, 180))
-    assert align_faces(image, np.zeros((0, 5, 2), np.float32)).shape == (0, 48, 48)
-
-
-@pytest.mark.parametrize("scale", [0.8, 2.5])
-def test_a_mirrored_frame_gives_the_mirrored_crop(scale):
-    image, points = face(scale, 15, (300, 170))
-    noise = np.random.default_rng(2).integers(0, 60, (36, 64, 3), np.uint8)
-    image = image // 2 + cv2.resize(noise, (640, 360), interpolation=cv2.INTER_CUBIC)
-    mirrored = points[:, [1, 0, 2, 4, 3]] * [-1, 1] + [639, 0]
-    (one,) = align_faces(image, points)
-    (other,) = align_faces(image[:, ::-1].copy(), mirrored.astype(np.float32))
-    # The template's own middle is not exactly the crop's: compare where both show the same.
-    shift = float(TEMPLATE_PX[:, 0].mean() * 2 - 47)
-    back = cv2.warpAffine(other[:, ::-1].copy(), np.float32([[1, 0, shift], [0, 1, 0]]), (48, 48))
-    gap = np.abs(one.astype(int) - back.astype(int))[4:-4, 4:-4]
-    assert np.percentile(gap, 95) < 12
+    monkeypatch.setitem(
+        sys.modules, "deepface", SimpleNamespace(DeepFace=SimpleNamespace(build_model=build_model))
+    )
+    monkeypatch.setenv("DEEPFACE_HOME", "/elsewhere")
+    (tmp_path / "mine.onnx").write_bytes(b"weights")
+    entry = {"labels": list(EMOTIONS), "head": "fer2013"}
+    asset = assets.ModelAsset("deepface-package", tmp_path / "mine.onnx", "0", entry, "deepface")
+    probs = classify.load_classifier(asset).classify(crops[:3])
+    # Its order: angry, disgust, fear, happy, sad, surprise, neutral.
+    assert probs[2] == pytest.approx([0.1, 0.2, 0.05, 0.3, 0.25, 0.04, 0.06])
+    assert seen["weights"] == b"weights"
+    assert (seen["engine"], seen["asked"]) == ("onnx", ("Emotion", "facial_attribute"))
+    assert seen["images"].shape == (64, 48, 48, 3)
+    assert seen["images"][2, 5, 7].tolist() == pytest.approx([crops[2, 5, 7] / 255] * 3)
+    assert os.environ["DEEPFACE_HOME"] == "/elsewhere"
+    assert "DEEPFACE_BACKEND_ENGINE" not in os.environ
 
 
 @pytest.fixture(scope="module")

@@ -272,6 +272,7 @@ OTHER_VALUES = {
     "deployment.exemption": "medical",
     "discovery.extensions": ("mp4",),
     "classification.model": "another",
+    "classification.runtime": "keras",
     "engagement.variant": "expression_x_facing",
     "engagement.weights": dict.fromkeys(EMOTIONS, 0.5),
 }

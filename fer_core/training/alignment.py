@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core.classify import align_faces
+from fer_core.align import align_faces
 from fer_core.detect import YuNet
-from fer_core.records import Frame
+from fer_core.records import FACE_SIZE_PX, Frame
 from fer_core.settings import Detection
-from fer_core.training.dataset import FACE_SIZE_PX
 
 ENLARGED: Final = 5
 """FER2013's pictures show little around the face; enlarged so, YuNet finds nearly all."""

@@ -1,21 +1,44 @@
-"""Writes the figures of a model as the tables of its card; the card's prose is by hand."""
+"""Writes the figures of the models into their card, and draws them; the card's prose is by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from fer_core.records import EMOTIONS
+from fer_core.svg import number, tag
 from fer_core.training.evaluate import Report
+from fer_core.training.faces import HEADS
 from fer_core.training.metrics import ECE_BINS
-from fer_core.training.zoo import HEADS
+
+Reports = Mapping[str, Report]
+"""Reports by runtime."""
+
+_RUNTIME_WORDS = {"litert": "int8, LiteRT", "keras": "float32, Keras"}
 
 
-def figures(report: Report) -> str:
-    """Return Markdown tables of the figures that ``export`` has measured."""
-    parts = [_overall(report), _recall(report)]
-    parts += [_confusion(head, report[head]["confusion"]) for head in HEADS]
-    parts += [_thresholds(report["consensus"]), _alignment(report["alignment"])]
-    return "\n\n".join(parts) + "\n"
+def filled(text: str, listed: Mapping[str, Any], name: str, reports: Reports) -> str:
+    """Return the card with its marked regions written anew.
+
+    Args:
+        text: the card. ``<!-- models -->`` opens the table of all models, ``<!-- figures -->``
+            the figures of the default one; ``<!-- /… -->`` closes them.
+        listed: the manifest.
+        name: the model that has been measured.
+        reports: its reports; empty if it was not measured.
+    """
+    text = _region(text, "models", _models(listed["models"]))
+    if reports and name == listed["default"]:
+        text = _region(text, "figures", _figures(name, reports))
+    return text
+
+
+def _region(text: str, mark: str, content: str) -> str:
+    inside = re.compile(rf"(?<=<!-- {mark} -->\n).*(?=<!-- /{mark} -->)", re.DOTALL)
+    return inside.sub(lambda _: content, text)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -23,22 +46,67 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _overall(report: Report) -> str:
-    heads = [report[head] for head in HEADS]
+def _shown(figures: Mapping[str, Any], key: str, form: str) -> str:
+    value = figures.get(key)
+    return "–" if value is None else format(value, form)
+
+
+def _models(models: Mapping[str, Any]) -> str:
+    head = ["model", "runs as", "MB", "ms per face"]
+    head += [f"{head}: {what}" for head in HEADS for what in ("accuracy", "macro-F1", "ECE")]
+    rows: list[list[str]] = []
+    for name, entry in models.items():
+        for runtime, metrics in entry["metrics"].items():
+            file = entry["files"].get(runtime)
+            any_head = next(iter(metrics.values()))
+            row = [f"`{name}`", _RUNTIME_WORDS[runtime]]
+            row += [f"{file['size_bytes'] / 1e6:.1f}" if file else "not shipped"]
+            row += [_shown(any_head, "ms_per_face", ".2f")]
+            for each in HEADS:
+                figures = metrics.get(each, {})
+                row += [_shown(figures, "accuracy", ".2%"), _shown(figures, "macro_f1", ".3f")]
+                row += [_shown(figures, "ece", ".3f")]
+            rows.append(row)
+    return _table(head, rows) + "\n"
+
+
+def _figures(name: str, reports: Reports) -> str:
+    first = next(iter(reports.values()))
+    hashes = ", ".join(f"`{report['sha256'][:12]}` ({key})" for key, report in reports.items())
+    parts = [f"Weights {hashes}.", _overall(reports), f"![Reliability](reliability-{name}.svg)"]
+    parts += ["What follows is of the first of the two.", _recall(first)]
+    parts += [_confusion(head, first[head]["confusion"]) for head in HEADS]
+    parts += [_thresholds(first["consensus"]), _alignment(first["alignment"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _overall(reports: Reports) -> str:
+    columns = [(head, key) for head in HEADS for key in reports]
 
     def row(what: str, key: str, form: str) -> list[str]:
-        return [what, *(format(of[key], form) if key in of else "–" for of in heads)]
+        return [what, *(_shown(reports[runtime][head], key, form) for head, runtime in columns)]
 
-    single = [format(report["single"][head]["accuracy"], ".2%") for head in HEADS]
-    return f"Weights `{report['sha256'][:12]}`, {report['size_bytes'] / 1e6:.1f} MB.\n\n" + _table(
-        ["validation part", *HEADS],
+    sizes = next(iter(reports.values()))[HEADS[0]]["by_size"]
+    return _table(
+        ["validation part", *(f"{head}, {key}" for head, key in columns)],
         [
             row("faces it is measured on", "faces", ",d"),
             row("accuracy", "accuracy", ".2%"),
-            ["accuracy without flip averaging", *single],
+            [
+                "accuracy without flip averaging",
+                *(f"{reports[key]['single'][head]['accuracy']:.2%}" for head, key in columns),
+            ],
             row("faces not also in the training part", "faces_without_duplicates", ",d"),
             row("accuracy on those", "accuracy_without_duplicates", ".2%"),
+            *(
+                [
+                    f"accuracy, faces {size} px high",
+                    *(f"{reports[key][head]['by_size'][size]:.2%}" for head, key in columns),
+                ]
+                for size in sizes
+            ),
             row("macro-F1", "macro_f1", ".3f"),
+            row("neutral and sad taken for each other", "neutral_sad", ".1%"),
             row("temperature", "temperature", ".3f"),
             row(f"ECE, {ECE_BINS} bins", "ece", ".3f"),
             row("ECE before calibration", "ece_before", ".3f"),
@@ -88,3 +156,69 @@ def _alignment(alignment: Report) -> str:
             ],
         )
     )
+
+
+# --- reliability diagram -------------------------------------------------------------------------
+
+_SIDE, _LEFT, _TOP, _BARS, _GAP = 300, 52, 46, 60, 70
+_STYLE = (
+    "text{font:13px system-ui,sans-serif;fill:#3a3a42}.h{font-weight:600}.a{stroke:#85858f;fill:"
+    "none}.d{stroke:#85858f;stroke-dasharray:4 4}.n{fill:#c9d8f2}.l{fill:none;stroke:#1f4e9e;"
+    "stroke-width:2}.p{fill:#1f4e9e}.g{fill:#fff}"
+)
+
+
+def reliability_svg(name: str, reports: Reports) -> str:
+    """Return a picture of how far the probabilities can be believed, a panel for each head.
+
+    Above, the share of right faces by top probability (the diagonal is perfect calibration);
+    below, how many faces have such a probability. Of the first of the reports.
+    """
+    report = next(iter(reports.values()))
+    heads = [head for head in HEADS if head in report]
+    width = _LEFT + len(heads) * (_SIDE + _GAP)
+    height = _TOP + _SIDE + 24 + _BARS + 44
+    panels = [
+        tag(
+            "g", *_panel(head, report[head]), transform=f"translate({_LEFT + i * (_SIDE + _GAP)} 0)"
+        )
+        for i, head in enumerate(heads)
+    ]
+    title = f"Reliability of {name} on the validation part"
+    picture = tag(
+        "svg",
+        tag("title", title),
+        tag("style", _STYLE),
+        tag("rect", width=width, height=height, class_="g"),
+        *panels,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height}",
+        width=width,
+        height=height,
+        role="img",
+    )
+    return f"{picture}\n"
+
+
+def _panel(head: str, figures: Report) -> Iterable[Markup]:
+    bins: list[dict[str, float]] = figures["reliability"]
+    base, most = _TOP + _SIDE, max(row["faces"] for row in bins)
+    floor = base + 24 + _BARS
+    points = [(_SIDE * row["said"], base - _SIDE * row["right"]) for row in bins]
+    joined = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+    yield tag("text", f"{head}: ECE {figures['ece']:.3f}", x=0, y=_TOP - 18, class_="h")
+    yield tag("rect", x=0, y=_TOP, width=_SIDE, height=_SIDE, class_="a")
+    yield tag("line", x1=0, y1=base, x2=_SIDE, y2=_TOP, class_="d")
+    yield tag("polyline", points=joined, class_="l")
+    for x, y in points:
+        yield tag("circle", cx=x, cy=y, r=4, class_="p")
+    for value in (0, 0.5, 1):
+        yield tag("text", f"{value:.0%}", x=-8, y=base - _SIDE * value + 4, text_anchor="end")
+        yield tag("text", f"{value:.0%}", x=_SIDE * value, y=floor + 18, text_anchor="middle")
+    for row in bins:
+        tall = _BARS * row["faces"] / most
+        at, wide = _SIDE * row["low"], _SIDE * (row["high"] - row["low"]) - 2
+        yield tag("rect", x=at, y=floor - tall, width=wide, height=tall, class_="n")
+    yield tag("text", "right", x=8, y=_TOP + 18)
+    yield tag("text", f"faces (at most {most:,})", x=8, y=floor - _BARS + 6)
+    yield tag("text", "top probability", x=_SIDE / 2, y=floor + 36, text_anchor="middle")

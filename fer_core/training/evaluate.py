@@ -1,64 +1,48 @@
-"""Measures an expression model on labelled faces; making and publishing it lives elsewhere.
-
-``python -m fer_core.training.evaluate lecturenet --data FOLDER [--part valid] [--json]``
-measures shipped weights with the temperatures of ``models/manifest.toml``.
-"""
-
-# Keras is not typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+"""Measures an expression model on labelled faces; making and publishing it lives elsewhere."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
-import keras
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core import assets
-from fer_core.errors import LecturePulseError
-from fer_core.records import EMOTIONS
+from fer_core import assets, classify
+from fer_core.classify import BATCH, Classifier, Logits
+from fer_core.errors import InputError
+from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training import metrics
-from fer_core.training.dataset import PARTS, FaceData, read_part
-from fer_core.training.zoo import HEADS, read_model
+from fer_core.training.faces import HEADS, FaceData
 
-BATCH: Final = 64
 THRESHOLDS: Final = (0.3, 0.35, 0.4, 0.5)
 """Top probabilities below which a face might be called uncertain."""
 
+SIZES_PX: Final = (24, 36, 48)
+"""Heights of a face at which accuracy is measured: shrunk to it, and enlarged again."""
+
 _TIMED_BATCHES: Final = 30
 
-Logits = dict[str, NDArray[np.float32]]
 Report = dict[str, Any]
 
-
-def logits(model: keras.Model, images: NDArray[np.uint8]) -> Logits:
-    """Return what a model gives for faces ``(n, 48, 48)``: ``(n, 7)`` for each head."""
-    given: Logits = model.predict(
-        images[..., None].astype(np.float32),
-        BATCH,
-        verbose=0,  # pyright: ignore[reportArgumentType]
-    )
-    return given
+Opened = tuple[assets.ModelAsset, Classifier]
+"""A model with what is known of its file."""
 
 
-def ms_per_face(model: keras.Model) -> float:
-    """Return the time for a face in batches of 64, milliseconds.
+def ms_per_face(classifier: Classifier) -> float:
+    """Return the time for a face in batches of 64, milliseconds, flip averaging included.
 
     The fastest of several batches: what the model needs when nothing else runs.
     """
-    faces = np.random.default_rng(0).integers(0, 256, (BATCH, 48, 48, 1)).astype(np.float32)
-    model.predict_on_batch(faces)
+    shape = (BATCH, FACE_SIZE_PX, FACE_SIZE_PX)
+    faces = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    classifier.classify(faces)
     times: list[float] = []
     for _ in range(_TIMED_BATCHES):
         began = time.perf_counter()
-        model.predict_on_batch(faces)
+        classifier.classify(faces)
         times.append(time.perf_counter() - began)
     return min(times) / BATCH * 1000
 
@@ -79,24 +63,28 @@ def share(flags: NDArray[np.bool_]) -> float:
     return float(flags.mean()) if len(flags) else float("nan")
 
 
-def calibrate(given: Logits, data: FaceData) -> dict[str, float]:
-    """Return for each head the temperature that makes its truth likeliest."""
+def best_temperatures(given: Logits, data: FaceData) -> dict[str, float]:
+    """Return for each head the temperature that makes its truth likeliest; 1 without a truth."""
     found: dict[str, float] = {}
-    for head in HEADS:
+    for head, logits in given.items():
         truth, known = truth_of(head, data)
-        found[head] = metrics.best_temperature(given[head][known], truth[known])
+        found[head] = metrics.best_temperature(logits[known], truth[known]) if known.any() else 1.0
     return found
 
 
 def measure(given: Logits, data: FaceData, temperatures: dict[str, float]) -> Report:
-    """Return the figures of each head, by name.
+    """Return the figures of each head that the faces have a truth for, by name.
 
     Args:
         given: the model's logits, ``(n, 7)`` by head.
-        data: the same faces with their labels and votes.
+        data: the same faces with their labels and, for the consensus head, votes.
         temperatures: by head.
     """
-    return {head: _measure_head(head, given[head], data, temperatures[head]) for head in HEADS}
+    return {
+        head: _measure_head(head, given[head], data, temperatures.get(head, 1.0))
+        for head in HEADS
+        if head in given and truth_of(head, data)[1].any()
+    }
 
 
 def _measure_head(
@@ -105,18 +93,21 @@ def _measure_head(
     truth, known = truth_of(head, data)
     probs = metrics.softmax(given, temperature)
     found, right = probs.argmax(axis=1), probs.argmax(axis=1) == truth
+    fresh = None if data.is_duplicate is None else known & ~data.is_duplicate
     counts = metrics.confusion(truth[known], found[known], len(EMOTIONS))
     report: Report = {
         "faces": int(known.sum()),
         "accuracy": share(right[known]),
-        "accuracy_without_duplicates": share(right[known & ~data.is_duplicate]),
-        "faces_without_duplicates": int((known & ~data.is_duplicate).sum()),
+        "accuracy_without_duplicates": None if fresh is None else share(right[fresh]),
+        "faces_without_duplicates": None if fresh is None else int(fresh.sum()),
         "macro_f1": metrics.macro_f1(counts),
         "recall": dict(zip(EMOTIONS, metrics.recall(counts).tolist(), strict=True)),
         "confusion": counts.tolist(),
         "temperature": temperature,
         "ece": metrics.calibration_error(probs[known], truth[known]),
         "ece_before": metrics.calibration_error(metrics.softmax(given)[known], truth[known]),
+        "reliability": metrics.reliability(probs[known], truth[known]),
+        "neutral_sad": _mixed_up(counts, "neutral", "sad"),
     }
     if head == "consensus":
         voted = data.weight > 0
@@ -137,37 +128,101 @@ def _measure_head(
     return report
 
 
-def evaluate(name: str, data: FaceData) -> Report:
-    """Measure shipped weights as the product uses them.
+def _mixed_up(counts: NDArray[np.int64], one: str, other: str) -> float:
+    """Return the share of the faces of two classes that are taken for the other of the two."""
+    i, j = EMOTIONS.index(one), EMOTIONS.index(other)
+    faces = int(counts[[i, j]].sum())
+    return float(counts[i, j] + counts[j, i]) / faces if faces else float("nan")
+
+
+def by_size(classifier: Classifier, data: FaceData) -> dict[str, dict[str, float]]:
+    """Return each head's accuracy on faces shrunk to each of ``SIZES_PX`` and enlarged again."""
+    found: dict[str, dict[str, float]] = {}
+    for size in SIZES_PX:
+        given = classifier.logits(shrunk(data.images, size))
+        for head in given:
+            truth, known = truth_of(head, data)
+            if known.any():
+                right = given[head].argmax(axis=1) == truth
+                found.setdefault(head, {})[str(size)] = share(right[known])
+    return found
+
+
+def shrunk(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return faces ``(n, 48, 48)`` as they are cut out of pictures where they are smaller."""
+    if size >= FACE_SIZE_PX:
+        return images
+    small = (size, size)
+    large = (FACE_SIZE_PX, FACE_SIZE_PX)
+    result = np.empty_like(images)
+    for row in range(len(images)):
+        face = np.asarray(images[row], np.uint8)
+        result[row] = cv2.resize(cv2.resize(face, small, interpolation=cv2.INTER_AREA), large)
+    return result
+
+
+def open_model(name: str, *, runtime: str | None = None, weights: Path | None = None) -> Opened:
+    """Open a model to be measured.
 
     Args:
-        name: a model of ``models/manifest.toml``.
-        data: labelled faces.
+        name: a published model, ``deepface-package``, or a ``.keras`` file that ``train`` wrote.
+        runtime: what runs it; None for the product's choice.
+        weights: the file of ``deepface-package``; None for that package's own.
 
     Raises:
         ConfigError: no such model.
         AssetMissing, AssetCorrupt: its weights are not there or not the published ones.
+        InputError: the file is no model.
     """
-    asset = assets.model(name)
-    model = read_model(asset.path)
-    speed = ms_per_face(model)
-    heads = measure(logits(model, data.images), data, asset.entry["temperature"])
-    return {"model": asset.name, "sha256": asset.sha256} | {
-        head: report | {"ms_per_face": speed} for head, report in heads.items()
-    }
+    path = Path(name)
+    if path.suffix == ".keras":
+        if not path.is_file():
+            raise InputError(
+                f"There is no file {path}.", hint="Name a file that train has written."
+            )
+        entry = {"labels": list(EMOTIONS), "head": HEADS[0], "mirror": True}
+        asset = assets.ModelAsset(path.stem, path, assets.file_sha256(path), entry)
+    else:
+        asset = assets.model(name, runtime=runtime, weights=weights)
+    return asset, classify.load_classifier(asset)
+
+
+def evaluate(opened: Opened, data: FaceData) -> Report:
+    """Measure a model the way the product uses it.
+
+    Args:
+        opened: what ``open_model`` returned.
+        data: labelled faces.
+    """
+    asset, classifier = opened
+    speed = ms_per_face(classifier)
+    heads = measure(classifier.logits(data.images), data, asset.temperature)
+    sizes = by_size(classifier, data)
+    report: Report = {"model": asset.name, "runtime": asset.runtime, "sha256": asset.sha256}
+    report["size_bytes"] = asset.path.stat().st_size
+    for head, figures in heads.items():
+        report[head] = figures | {"by_size": sizes[head], "ms_per_face": speed}
+    return report
 
 
 def as_text(report: Report) -> str:
     """Return a report for a terminal."""
-    lines: list[str] = [f"{report['model']} {report['sha256'][:12]}"]
+    lines = [f"{report['model']} ({report['runtime']}, sha256 {report['sha256'][:12]})"]
     for head in HEADS:
+        if head not in report:
+            lines += ["", f"{head}: these faces have no such labels, or the model no such head"]
+            continue
         of = report[head]
+        without = of["accuracy_without_duplicates"]
         lines += [
             "",
             f"{head}: {of['faces']} faces, {of['ms_per_face']:.2f} ms each",
             f"  accuracy {of['accuracy']:.2%}, macro-F1 {of['macro_f1']:.3f}",
-            f"  the same on faces not in train: {of['accuracy_without_duplicates']:.2%}",
+            "  the same on faces not in train: " + (f"{without:.2%}" if without else "not known"),
+            "  accuracy by height of the face: "
+            + ", ".join(f"{size} px {value:.2%}" for size, value in of["by_size"].items()),
             f"  ECE {of['ece']:.3f} ({of['ece_before']:.3f} before calibration)",
+            f"  neutral and sad faces taken for each other: {of['neutral_sad']:.1%}",
         ]
         if "divergence" in of:
             lines.append(f"  divergence from the votes {of['divergence']:.3f} nats")
@@ -183,24 +238,3 @@ def as_text(report: Report) -> str:
             for name, row in zip(EMOTIONS, of["confusion"], strict=True)
         ]
     return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Measure from the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m fer_core.training.evaluate")
-    parser.add_argument("name", help="a model of models/manifest.toml")
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet files")
-    parser.add_argument("--part", choices=sorted(PARTS), default="valid")
-    parser.add_argument("--json", action="store_true", help="print every figure as JSON")
-    chosen = parser.parse_args(arguments)
-    try:
-        report = evaluate(chosen.name, read_part(chosen.data, chosen.part)) | {"part": chosen.part}
-    except LecturePulseError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(report, indent=2) if chosen.json else as_text(report))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,127 +1,175 @@
-"""Publishes trained weights: flip averaging, calibration, manifest and the card's figures.
+"""Publishes trained weights: files of both runtimes, calibration, manifest and the card's figures.
 
-``python -m fer_core.training.export --weights FILE --data FOLDER`` rewrites ``models/``; the same
-weights and data give the same files, byte for byte, but for the measured time.
+The same weights and data give the same files, byte for byte, but for the measured times.
 """
 
 # Keras is not typed.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import math
-import re
-import sys
 import tempfile
+import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import keras
+import numpy as np
 
-from fer_core import __version__
-from fer_core.errors import InputError, LecturePulseError
-from fer_core.records import EMOTIONS
-from fer_core.training import evaluate
+from fer_core import __version__, assets, classify
+from fer_core.errors import InputError
+from fer_core.records import EMOTIONS, FACE_SIZE_PX
+from fer_core.training import card, evaluate
 from fer_core.training.alignment import realigned
-from fer_core.training.card import figures
-from fer_core.training.dataset import FACE_SIZE_PX, FaceData, read_part
-from fer_core.training.zoo import HEADS, read_model
-
-NAME: Final = "lecturenet"
-MIRRORED: Final = "_mirrored"
-"""End of the name of a model that averages over the mirror image itself."""
+from fer_core.training.faces import HEADS, FaceData
+from fer_core.training.quantize import to_int8
+from fer_core.training.zoo import ARCHITECTURES, read_model
 
 ALIGNED_FACES: Final = 800
-CARD_FIGURES: Final = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- /figures -->)", re.DOTALL)
+MOST_BYTES: Final = 20_000_000
+"""Larger files are not published: a repository is no place for them."""
+
+SUFFIX: Final = {"litert": ".tflite", "keras": ".keras"}
 
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
-_MANIFEST_METRICS: Final = (
+_METRICS: Final = (
     *("faces", "accuracy", "accuracy_without_duplicates", "macro_f1", "ece", "divergence"),
-    *("ms_per_face", "recall"),
+    *("neutral_sad", "ms_per_face", "by_size", "recall"),
 )
 
 
-def mirrored(trunk: keras.Model) -> keras.Model:
-    """Return a model that averages the probabilities of a face and of its mirror image.
+def export(
+    weights: Path,
+    train: FaceData,
+    valid: FaceData,
+    models: Path,
+    *,
+    runtimes: tuple[str, ...] = assets.RUNTIMES,
+    say: Callable[[str], None] = print,
+) -> dict[str, evaluate.Report]:
+    """Publish weights in a folder of models; return their figures on the validation part.
 
-    It takes the trunk's input and gives, under the same names, the logarithms of the mean
-    probabilities: logits as any other for a softmax or a temperature. Only Keras' own operations,
-    so that it loads in safe mode and on any backend.
+    Files larger than ``MOST_BYTES`` are measured, but not published.
+
+    Args:
+        weights: a file that ``train`` has written.
+        train: faces to read the ranges of the int8 activations off.
+        valid: faces to calibrate and measure on.
+        models: the folder with ``manifest.toml`` and ``MODEL_CARD.md``.
+        runtimes: whose files to publish, of ``assets.RUNTIMES``.
+        say: takes one line for each step.
+
+    Returns:
+        the figures by runtime.
+
+    Raises:
+        InputError: the weights are no model of ``zoo``.
     """
-    faces = keras.Input((FACE_SIZE_PX, FACE_SIZE_PX, 1), name="faces")
-    plain, flipped = trunk(faces), trunk(keras.ops.flip(faces, axis=2))
-    heads: dict[str, Any] = {}
-    for head in HEADS:
-        both: Any = keras.ops.logaddexp(
-            keras.ops.log_softmax(plain[head]), keras.ops.log_softmax(flipped[head])
+    trunk = read_model(weights)
+    if trunk.name not in ARCHITECTURES:
+        raise InputError(
+            f"{weights} holds '{trunk.name}', none of lecturepulse's own models.",
+            hint="Give a file that lecturepulse model train has written.",
         )
-        heads[head] = both - math.log(2)
-    return keras.Model(faces, heads, name=trunk.name + MIRRORED)
+    entry = _entry()
+    reports: dict[str, evaluate.Report] = {}
+    for runtime in runtimes:
+        say(f"{trunk.name} for {runtime}: writing, calibrating, measuring")
+        with tempfile.TemporaryDirectory(dir=models) as folder:
+            path = Path(folder) / f"{trunk.name}{SUFFIX[runtime]}"
+            if runtime == "litert":
+                # In the order of the file the faces are mixed already; a fixed choice suffices.
+                path.write_bytes(to_int8(trunk, train.images))
+            else:
+                save(trunk, path)
+            file, reports[runtime] = _measured(trunk.name, path, runtime, entry, valid)
+            entry["metrics"][runtime] = {
+                head: {k: report[k] for k in _METRICS if k in report}
+                for head, report in reports[runtime].items()
+                if head in HEADS
+            }
+            if file["size_bytes"] <= MOST_BYTES:
+                entry["files"][runtime] = file
+                path.replace(models / path.name)
+            else:
+                say(f"{path.name} has {file['size_bytes'] / 1e6:.0f} MB and is not published")
+    _publish(models, trunk.name, entry, reports)
+    return reports
+
+
+def calibrate(name: str, valid: FaceData, models: Path) -> dict[str, dict[str, float]]:
+    """Fit the temperatures of a published model anew; return them by runtime and head.
+
+    Args:
+        name: a model of the manifest.
+        valid: labelled faces, none of them learned from.
+        models: the folder with ``manifest.toml``.
+
+    Raises:
+        ConfigError, AssetMissing, AssetCorrupt: no such model, or not its published files.
+    """
+    entry = assets.model(name).entry
+    for runtime, file in entry["files"].items():
+        classifier = classify.load_classifier(assets.model(name, runtime=runtime))
+        file["temperature"] = _rounded(
+            evaluate.best_temperatures(classifier.logits(valid.images), valid)
+        )
+    _publish(models, name, entry, {})
+    return {runtime: file["temperature"] for runtime, file in entry["files"].items()}
 
 
 def save(model: keras.Model, path: Path) -> None:
     """Write a model; the same weights give the same bytes (Keras' own file holds the time)."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        fresh, final = Path(folder) / "timed.keras", Path(folder) / path.name
+        fresh = Path(folder) / "timed.keras"
         model.save(fresh)
-        with zipfile.ZipFile(fresh) as timed, zipfile.ZipFile(final, "w") as archive:
+        with zipfile.ZipFile(fresh) as timed, zipfile.ZipFile(path, "w") as archive:
             for name in sorted(timed.namelist()):
                 content = timed.read(name)
                 if name == "metadata.json":
                     known = json.loads(content) | {"date_saved": "1980-01-01@00:00:00"}
                     content = json.dumps(known).encode()
                 archive.writestr(zipfile.ZipInfo(name, _NO_TIME), content)
-        final.replace(path)
 
 
-def export(weights: Path, data: Path, models: Path) -> evaluate.Report:
-    """Publish weights in a folder of models; return their figures on the validation part.
-
-    Args:
-        weights: a file that ``train`` has written.
-        data: folder of the labelled faces.
-        models: the folder with ``manifest.toml`` and ``MODEL_CARD.md``.
-
-    Raises:
-        InputError: the weights are an exported model already, or the data cannot be read.
-        InputError: the weights are no Keras model.
-    """
-    trunk = read_model(weights)
-    if trunk.name != NAME:
-        raise InputError(
-            f"{weights} holds '{trunk.name}', not a freshly trained '{NAME}'.",
-            hint="Give the file that fer_core.training.train has written.",
-        )
-    faces = read_part(data, "valid")
-    path = models / f"{NAME}.keras"
-    save(mirrored(trunk), path)
-    model = read_model(path)
-    given = evaluate.logits(model, faces.images)
-    temperatures = {head: round(t, 4) for head, t in evaluate.calibrate(given, faces).items()}
-    report = evaluate.measure(given, faces, temperatures)
-    report["single"] = evaluate.measure(evaluate.logits(trunk, faces.images), faces, temperatures)
-    report["alignment"] = _alignment(model, given, faces)
-    speed = evaluate.ms_per_face(model)
-    for head in HEADS:
-        report[head]["ms_per_face"] = speed
-    content = path.read_bytes()
-    report |= {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
-    _replace(models / "manifest.toml", _manifest(report, temperatures))
-    card = models / "MODEL_CARD.md"
-    if card.exists():
-        text, table = card.read_text(encoding="utf-8"), figures(report)
-        _replace(card, CARD_FIGURES.sub(lambda _: table, text))
-    return report
+def _measured(
+    name: str, path: Path, runtime: str, entry: dict[str, Any], valid: FaceData
+) -> tuple[dict[str, Any], evaluate.Report]:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    plain = assets.ModelAsset(name, path, sha256, entry, runtime)
+    classifier = classify.load_classifier(plain)
+    given = classifier.logits(valid.images)
+    temperature = _rounded(evaluate.best_temperatures(given, valid))
+    asset = assets.ModelAsset(name, path, sha256, entry, runtime, temperature)
+    report = evaluate.evaluate((asset, classify.load_classifier(asset)), valid)
+    once = classify.load_classifier(
+        assets.ModelAsset(name, path, sha256, entry | {"mirror": False}, runtime)
+    )
+    report["single"] = evaluate.measure(once.logits(valid.images), valid, temperature)
+    report["alignment"] = _alignment(classifier, given, valid)
+    file = {
+        "file": path.name,
+        "sha256": sha256,
+        "size_bytes": path.stat().st_size,
+        "temperature": temperature,
+    }
+    return file, report
 
 
-def _alignment(model: keras.Model, given: evaluate.Logits, faces: FaceData) -> evaluate.Report:
+def _rounded(temperatures: dict[str, float]) -> dict[str, float]:
+    return {head: round(value, 4) for head, value in temperatures.items()}
+
+
+def _alignment(
+    classifier: classify.Classifier, given: classify.Logits, faces: FaceData
+) -> evaluate.Report:
     crops, found = realigned(faces.images[:ALIGNED_FACES])
-    again = evaluate.logits(model, crops)
+    again = classifier.logits(crops)
     report: evaluate.Report = {"faces": len(crops), "found": int(found.sum())}
     for head in HEADS:
         truth, known = (values[: len(crops)] for values in evaluate.truth_of(head, faces))
@@ -136,34 +184,67 @@ def _alignment(model: keras.Model, given: evaluate.Logits, faces: FaceData) -> e
     return report
 
 
-def _manifest(report: evaluate.Report, temperatures: dict[str, float]) -> str:
-    entry = {
-        "file": f"{NAME}.keras",
-        "sha256": report["sha256"],
-        "size_bytes": report["size_bytes"],
+def _entry() -> dict[str, Any]:
+    return {
         "labels": list(EMOTIONS),
-        "head": "consensus",
-        "temperature": temperatures,
+        "head": HEADS[0],
+        "mirror": True,
         "input": {
             "size_px": FACE_SIZE_PX,
             "colour": "grey",
             "range": [0, 255],
             "normalisation": "inside the model",
-            "alignment": "classify.TEMPLATE_PX",
+            "alignment": "align.TEMPLATE_PX",
         },
-        "output": "logarithms of the mean probabilities of a face and its mirror image",
+        "output": "logits of each head, in the order of the labels",
         "data": "FER2013 (Goodfellow et al. 2013) with FER+ votes (Barsoum et al. 2016)",
         "code_version": __version__,
+        "files": {},
+        "metrics": {},
     }
-    tables = [f'default = "{NAME}"', _table(f"models.{NAME}", entry)]
-    for head in HEADS:
-        known = {key: report[head][key] for key in _MANIFEST_METRICS if key in report[head]}
-        tables.append(_table(f"models.{NAME}.metrics.{head}", {"part": "valid"} | known))
-    return "\n\n".join(tables) + "\n"
 
 
-def _table(name: str, values: dict[str, Any]) -> str:
-    return "\n".join([f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in values.items())])
+def _publish(
+    models: Path, name: str, entry: dict[str, Any], reports: dict[str, evaluate.Report]
+) -> None:
+    path = models / "manifest.toml"
+    listed: dict[str, Any] = {"default": name, "models": {}}
+    if path.exists():
+        listed = tomllib.loads(path.read_text(encoding="utf-8"))
+    listed["models"][name] = entry
+    # The default first, then as the source names them.
+    known = [listed["default"], *ARCHITECTURES]
+    listed["models"] = {
+        key: listed["models"][key] for key in dict.fromkeys(known) if key in listed["models"]
+    }
+    _replace(path, _toml_document(listed))
+    text = models / "MODEL_CARD.md"
+    if text.exists():
+        plot = models / f"reliability-{name}.svg"
+        if reports:
+            _replace(plot, card.reliability_svg(name, reports))
+        _replace(text, card.filled(text.read_text(encoding="utf-8"), listed, name, reports))
+
+
+def _toml_document(listed: dict[str, Any]) -> str:
+    lines = [f"default = {json.dumps(listed['default'])}"]
+    for name, entry in listed["models"].items():
+        lines += ["", f"[models.{name}]"]
+        lines += [
+            f"{key} = {_toml(value)}"
+            for key, value in entry.items()
+            if key not in ("files", "metrics")
+        ]
+        for runtime, file in entry["files"].items():
+            lines += ["", f"[models.{name}.files.{runtime}]"]
+            lines += [f"{key} = {_toml(value)}" for key, value in file.items()]
+        for runtime, heads in entry["metrics"].items():
+            for head, figures in heads.items():
+                lines += ["", f"[models.{name}.metrics.{runtime}.{head}]"]
+                lines += [
+                    f"{key} = {_toml(value)}" for key, value in figures.items() if value is not None
+                ]
+    return "\n".join(lines) + "\n"
 
 
 def _toml(value: Any) -> str:
@@ -171,30 +252,12 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-    return str(round(value, 4)) if isinstance(value, float) else json.dumps(value)
+    if isinstance(value, float):
+        return "nan" if np.isnan(value) else str(round(value, 4))
+    return json.dumps(value)
 
 
 def _replace(path: Path, text: str) -> None:
     fresh = path.with_name(f"new-{path.name}")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Publish from the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m fer_core.training.export")
-    parser.add_argument("--weights", type=Path, required=True, help="file written by train")
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet files")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder to rewrite")
-    chosen = parser.parse_args(arguments)
-    try:
-        report = export(chosen.weights, chosen.data, chosen.models)
-    except LecturePulseError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
-        return error.exit_code
-    print(figures(report))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

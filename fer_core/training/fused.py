@@ -41,7 +41,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def with_fused_normalization(model: keras.Model) -> keras.Model:
-    """Return a copy of a model, freshly initialised, that normalises in one kernel.
+    """Return a copy of a model, with its weights, that normalises in one kernel.
 
     On backends other than TensorFlow the copy keeps Keras' own layers.
     """
@@ -52,4 +52,6 @@ def with_fused_normalization(model: keras.Model) -> keras.Model:
             kind = FusedBatchNormalization
         return kind.from_config(layer.get_config())
 
-    return keras.models.clone_model(model, clone_function=copied)
+    copy = keras.models.clone_model(model, clone_function=copied)
+    copy.set_weights(model.get_weights())
+    return copy

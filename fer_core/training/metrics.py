@@ -55,11 +55,32 @@ def calibration_error(probs: Floats, truth: Indices, bins: int = ECE_BINS) -> fl
     The gap between mean top probability and accuracy, over bins of equal width, weighted by
     faces. A probability on a bin's border belongs to the bin below.
     """
+    gaps = [
+        row["faces"] * abs(row["right"] - row["said"]) for row in reliability(probs, truth, bins)
+    ]
+    return float(sum(gaps) / len(truth))
+
+
+def reliability(probs: Floats, truth: Indices, bins: int = ECE_BINS) -> list[dict[str, float]]:
+    """Return the bins of a reliability diagram that hold faces, from low to high.
+
+    Each with ``low`` and ``high`` (top probabilities it holds), ``faces``, ``said`` (their mean
+    top probability) and ``right`` (the share of them that are right).
+    """
     top = probs.max(axis=1)
     right = probs.argmax(axis=1) == truth
     place = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=right - top, minlength=bins)
-    return float(np.abs(gaps).sum() / len(truth))
+    return [
+        {
+            "low": number / bins,
+            "high": (number + 1) / bins,
+            "faces": int(inside.sum()),
+            "said": float(top[inside].mean()),
+            "right": float(right[inside].mean()),
+        }
+        for number in range(bins)
+        if (inside := place == number).any()
+    ]
 
 
 def divergence(votes: Floats, probs: Floats) -> float:

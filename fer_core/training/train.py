@@ -1,7 +1,6 @@
 """Trains an architecture of ``zoo``: batches, schedule, checkpoints, weight averaging.
 
-``python -m fer_core.training.train NAME --data FOLDER --out FOLDER --minutes 40`` starts or
-continues a training; measuring the result is ``evaluate``'s work.
+Measuring the result is ``evaluate``'s work. Runs on any backend of Keras.
 """
 
 # Keras is typed in part only.
@@ -11,13 +10,12 @@ continues a training; measuring the result is ``evaluate``'s work.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,53 +23,42 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core.errors import ConfigError, InputError, LecturePulseError
+from fer_core import progress
+from fer_core.classify import Logits
+from fer_core.errors import ConfigError, InputError
 from fer_core.records import EMOTIONS
 from fer_core.training import zoo
 from fer_core.training.augment import augmented
-from fer_core.training.dataset import FaceData, read_part
+from fer_core.training.faces import FaceData
 from fer_core.training.fused import with_fused_normalization
+from fer_core.training.metrics import softmax
+from fer_core.training.recipe import Recipe
 
 CHECKPOINT: Final = "checkpoint.npz"
 
+# Reading the weights of a few million parameters back takes a fifth of a step.
+_AVERAGED_EVERY: Final = 8
+
 Arrays = list[NDArray[Any]]
 
+Teacher = Callable[[NDArray[np.uint8]], Logits]
+"""A trained network: logits of each head for grey faces ``(n, 48, 48)``."""
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that changes what a training gives; stored in its checkpoint.
 
-    Attributes:
-        epochs: length of the schedule; ``minutes`` may stop earlier, to go on another time.
-        batch: faces a step.
-        learning_rate: its peak, after the warm-up; falls to 0 as a cosine.
-        warmup_epochs: epochs of linear rise.
-        weight_decay: AdamW's, not on biases and batch normalisation.
-        label_smoothing: of the fer2013 head, whose labels are wrong for about a third.
-        averaging: share of the mean kept each step, in the exponential mean of the weights.
-        seed: of initial weights, order, augmentation and dropout.
-        mixed_bfloat16: compute in bfloat16, keep the weights in float32.
+class Batches:
+    """One epoch of shuffled, varied faces; the same seed and epoch give the same batches.
+
+    Args:
+        data: faces with labels. Without FER+ votes the labels stand in for them.
+        recipe: size of a batch, seed, share of the teacher.
+        epoch: counted from 0.
+        teacher: reads every varied face too; None for none.
     """
 
-    epochs: int = 40
-    batch: int = 128
-    learning_rate: float = 2e-3
-    warmup_epochs: float = 2.0
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.1
-    averaging: float = 0.998
-    seed: int = 1
-    mixed_bfloat16: bool = False
-
-
-class Batches(keras.utils.PyDataset):
-    """One epoch of shuffled, varied faces; the same seed and epoch give the same batches."""
-
-    def __init__(self, data: FaceData, recipe: Recipe, epoch: int) -> None:
-        super().__init__()
-        self._data = data
-        self._recipe = recipe
-        self._epoch = epoch
+    def __init__(
+        self, data: FaceData, recipe: Recipe, epoch: int, teacher: Teacher | None = None
+    ) -> None:
+        self._data, self._recipe, self._epoch, self._teacher = data, recipe, epoch, teacher
         self._order = np.random.default_rng([recipe.seed, epoch]).permutation(len(data))
 
     def __len__(self) -> int:
@@ -80,16 +67,32 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, Any]]:
         """Return faces, targets and weights of one step; the latter two by head."""
-        batch, data = self._recipe.batch, self._data
+        batch, data, recipe = self._recipe.batch, self._data, self._recipe
         rows = self._order[index * batch : (index + 1) * batch]
-        rng = np.random.default_rng([self._recipe.seed, self._epoch, index])
-        faces = augmented(data.images[rows], rng).astype(np.float32)[..., None]
+        rng = np.random.default_rng([recipe.seed, self._epoch, index])
+        faces = augmented(data.images[rows], rng)
         one_hot = np.eye(len(EMOTIONS), dtype=np.float32)[data.labels[rows]]
-        return (
-            faces,
-            {"consensus": data.votes[rows], "fer2013": one_hot},
-            {"consensus": data.weight[rows], "fer2013": np.ones(len(rows), np.float32)},
-        )
+        votes, weight = (data.votes, data.weight) if data.has_votes else (None, None)
+        targets = {
+            "consensus": one_hot if votes is None else votes[rows],
+            "fer2013": _smoothed(one_hot, recipe.label_smoothing),
+        }
+        weights = {
+            "consensus": np.ones(len(rows), np.float32) if weight is None else weight[rows],
+            "fer2013": np.ones(len(rows), np.float32),
+        }
+        if self._teacher is not None:
+            share = np.float32(recipe.teacher_share)
+            for head, logits in self._teacher(faces).items():
+                taught = softmax(logits).astype(np.float32)
+                targets[head] = (1 - share) * targets[head] + share * taught
+                # A face that nobody voted on is as good as any other for learning from a teacher.
+                weights[head] = (1 - share) * weights[head] + share
+        return faces.astype(np.float32)[..., None], targets, weights
+
+
+def _smoothed(one_hot: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    return one_hot * np.float32(1 - share) + np.float32(share / one_hot.shape[1])
 
 
 def train(
@@ -100,12 +103,13 @@ def train(
     recipe: Recipe,
     *,
     start: Path | None = None,
+    teacher: Teacher | None = None,
     minutes: float | None = None,
-    say: Callable[[str], None] = print,
 ) -> keras.Model:
     """Start or continue a training; return the averaged float32 model.
 
-    After every epoch ``out`` holds the checkpoint and the averaged model, ``NAME.keras``.
+    Tells ``progress`` every step, and a line an epoch. After every epoch ``out`` holds the
+    checkpoint, the averaged model ``NAME.keras``, and TensorBoard's figures in ``tensorboard/``.
 
     Args:
         name: an architecture of ``zoo``.
@@ -115,8 +119,8 @@ def train(
         recipe: must be the one the checkpoint was started with, if there is one.
         start: a model of the same architecture whose weights to begin with, unless ``out``
             holds a checkpoint already; None to begin at random.
+        teacher: a trained network to learn from as well, ``recipe.teacher_share`` of it.
         minutes: stop at the end of the first epoch after so many; None for no limit.
-        say: takes one line of progress.
 
     Raises:
         ConfigError: no such architecture, or the checkpoint was made with another recipe.
@@ -126,27 +130,40 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
     model, averaged = _compiled(name, recipe, len(train_data)), zoo.build(name)
+    if start is None and name == "resnet50":
+        start = zoo.imagenet_weights()
     if start is not None:
-        _begin_with(start, model)
+        zoo.begin_with(start, model)
+        progress.tell("note", f"beginning with the weights of {start}")
     mean: Arrays = model.get_weights()
     first = 0
     if (out / CHECKPOINT).exists():
         first, mean = _restore(out / CHECKPOINT, name, recipe, model)
-        say(f"continuing after epoch {first} of {recipe.epochs}")
+        progress.tell("note", f"continuing after epoch {first} of {recipe.epochs}")
     averaged.set_weights(mean)
-    for epoch in range(first, recipe.epochs):
-        began = time.monotonic()
-        loss = _epoch(model, Batches(train_data, recipe, epoch), mean, recipe)
-        averaged.set_weights(mean)
-        _save(out / CHECKPOINT, name, recipe, epoch + 1, model, mean)
-        _replace(out / f"{name}.keras", averaged.save)
-        say(
-            f"epoch {epoch + 1}/{recipe.epochs} loss {loss:.4f} {_progress(averaged, valid_data)} "
-            f"{time.monotonic() - began:.0f} s"
-        )
-        if minutes is not None and time.monotonic() - started > minutes * 60:
-            say(f"stopping after {minutes:g} minutes; the same command continues")
-            break
+    steps = len(Batches(train_data, recipe, 0))
+    progress.tell("started", name, steps * recipe.epochs)
+    progress.tell("advanced", name, steps * first)
+    from tensorboardX import SummaryWriter  # a second of its own
+
+    with SummaryWriter(str(out / "tensorboard")) as log:
+        for epoch in range(first, recipe.epochs):
+            began = time.monotonic()
+            loss = _epoch(model, Batches(train_data, recipe, epoch, teacher), mean, recipe)
+            averaged.set_weights(mean)
+            _save(out / CHECKPOINT, name, recipe, epoch + 1, model, mean)
+            _replace(out / f"{name}.keras", averaged.save)
+            figures = {"loss": loss} | _accuracy(averaged, valid_data)
+            for key, value in figures.items():
+                log.add_scalar(key, value, epoch + 1)
+            log.flush()
+            told = ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
+            took = time.monotonic() - began
+            progress.tell("note", f"epoch {epoch + 1}/{recipe.epochs}: {told}, {took:.0f} s")
+            if minutes is not None and time.monotonic() - started > minutes * 60:
+                progress.tell("note", f"Stopping after {minutes:g} minutes; run again to go on.")
+                break
+    progress.tell("finished", name)
     return averaged
 
 
@@ -175,9 +192,7 @@ def _compiled(name: str, recipe: Recipe, faces: int) -> keras.Model:
         optimizer,
         loss={
             "consensus": losses.CategoricalCrossentropy(from_logits=True),
-            "fer2013": losses.CategoricalCrossentropy(
-                from_logits=True, label_smoothing=recipe.label_smoothing
-            ),
+            "fer2013": losses.CategoricalCrossentropy(from_logits=True),
         },
         # XLA on a CPU has no fast convolutions: several times slower than TensorFlow's own.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
@@ -185,36 +200,35 @@ def _compiled(name: str, recipe: Recipe, faces: int) -> keras.Model:
     return model
 
 
-def _begin_with(path: Path, model: keras.Model) -> None:
-    try:
-        model.set_weights(zoo.read_model(path).get_weights())
-    except ValueError as error:
-        raise InputError(
-            f"{path} is a model of another architecture.",
-            hint="Start from a model of the same architecture.",
-        ) from error
-
-
 def _epoch(model: keras.Model, batches: Batches, mean: Arrays, recipe: Recipe) -> float:
-    total = 0.0
-    for index in range(len(batches)):
-        faces, targets, weights = batches[index]
-        logs = model.train_on_batch(faces, targets, sample_weight=weights, return_dict=True)
-        total = float(logs["loss"])
-        step = int(model.optimizer.iterations)
-        # A young mean forgets faster, or the random start would stay in it for long.
-        keep = min(recipe.averaging, step / (step + 10))
-        for i, now in enumerate(model.get_weights()):
-            mean[i] += (1 - keep) * (now - mean[i])
+    loss = 0.0
+    # The next batch is varied while this one is learned from.
+    with ThreadPoolExecutor(1) as ahead:
+        pending = ahead.submit(batches.__getitem__, 0)
+        for index in range(len(batches)):
+            faces, targets, weights = pending.result()
+            if index + 1 < len(batches):
+                pending = ahead.submit(batches.__getitem__, index + 1)
+            logs = model.train_on_batch(faces, targets, sample_weight=weights, return_dict=True)
+            loss = float(logs["loss"])
+            step = int(model.optimizer.iterations)
+            if step % _AVERAGED_EVERY == 0:
+                # A young mean forgets faster, or the random start would stay in it for long.
+                keep = min(recipe.averaging**_AVERAGED_EVERY, step / (step + 80))
+                for i, now in enumerate(model.get_weights()):
+                    mean[i] += (1 - keep) * (now - mean[i])
+            progress.tell("advanced", model.name, 1)
     model.reset_metrics()
-    return total
+    return loss
 
 
-def _progress(model: keras.Model, data: FaceData) -> str:
+def _accuracy(model: keras.Model, data: FaceData) -> dict[str, float]:
     logits = model.predict(data.images[..., None].astype(np.float32), batch_size=256, verbose=0)
-    right = logits["fer2013"].argmax(axis=1) == data.labels
-    agreed = (logits["consensus"].argmax(axis=1) == data.majority)[data.has_majority]
-    return f"consensus {agreed.mean():.4f} fer2013 {right.mean():.4f}"
+    right = {"fer2013": logits["fer2013"].argmax(axis=1) == data.labels}
+    if data.has_majority.any():
+        agreed = logits["consensus"].argmax(axis=1) == data.majority
+        right["consensus"] = agreed[data.has_majority]
+    return {head: float(flags.mean()) for head, flags in right.items()}
 
 
 def _save(
@@ -265,49 +279,3 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     fresh = path.with_name(f"new-{path.name}")
     write(fresh)
     fresh.replace(path)
-
-
-def has_fast_bfloat16() -> bool:
-    """Return whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a training from the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m fer_core.training.train", description=__doc__)
-    parser.add_argument("name", choices=sorted(zoo.ARCHITECTURES))
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet files")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and model")
-    parser.add_argument("--minutes", type=float, help="stop after the epoch that passes this")
-    parser.add_argument("--start", type=Path, help="a .keras file to take the first weights from")
-    for field in fields(Recipe):
-        flag = f"--{field.name.replace('_', '-')}"
-        if field.name == "mixed_bfloat16":
-            action = argparse.BooleanOptionalAction
-            parser.add_argument(flag, action=action, default=has_fast_bfloat16())
-        else:
-            parser.add_argument(flag, type=type(field.default), default=field.default)
-    chosen = parser.parse_args(arguments)
-    recipe = Recipe(**{field.name: getattr(chosen, field.name) for field in fields(Recipe)})
-    try:
-        train(
-            chosen.name,
-            read_part(chosen.data, "train"),
-            read_part(chosen.data, "valid"),
-            chosen.out,
-            recipe,
-            start=chosen.start,
-            minutes=chosen.minutes,
-            say=lambda line: print(line, flush=True),
-        )
-    except LecturePulseError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

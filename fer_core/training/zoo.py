@@ -11,6 +11,7 @@ returns ``{"consensus": (n, 7), "fer2013": (n, 7)}`` logits in the order of ``EM
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
@@ -19,11 +20,8 @@ import keras
 from keras import layers
 
 from fer_core.errors import ConfigError, InputError
-from fer_core.records import EMOTIONS
-from fer_core.training.dataset import FACE_SIZE_PX
-
-HEADS: Final = ("consensus", "fer2013")
-"""Trained on the FER+ vote distributions, and on FER2013's own labels."""
+from fer_core.records import EMOTIONS, FACE_SIZE_PX
+from fer_core.training.faces import HEADS
 
 # Keras ships no usable type information for tensors and layers.
 Tensor = Any
@@ -38,12 +36,17 @@ def build(name: str) -> keras.Model:
     Raises:
         ConfigError: no architecture of that name.
     """
+    check(name)
+    return ARCHITECTURES[name]()
+
+
+def check(name: str) -> None:
+    """Raise ConfigError if there is no architecture of that name."""
     if name not in ARCHITECTURES:
         raise ConfigError(
             f"There is no architecture '{name}'.",
             hint=f"Choose one of: {', '.join(ARCHITECTURES)}.",
         )
-    return ARCHITECTURES[name]()
 
 
 def read_model(path: Path) -> keras.Model:
@@ -61,6 +64,40 @@ def read_model(path: Path) -> keras.Model:
         ) from error
 
 
+def imagenet_weights() -> Path | None:
+    """Return the file of ResNet50's ImageNet weights in Keras' own cache; None if not there."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    path = home / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    return path if path.is_file() else None
+
+
+def begin_with(path: Path, model: keras.Model) -> None:
+    """Give a model its first weights.
+
+    Args:
+        path: a ``.keras`` file of the same architecture; for ``resnet50`` also Keras' ``.h5``
+            file of ImageNet weights, which have no heads.
+        model: changed in place.
+
+    Raises:
+        InputError: the file is missing, holds no model, or one of another architecture.
+    """
+    try:
+        if path.suffix == ".h5":
+            trunk = keras.applications.ResNet50(
+                include_top=False, weights=str(path), input_shape=(FACE_SIZE_PX, FACE_SIZE_PX, 3)
+            )
+            for layer in trunk.layers[1:]:
+                model.get_layer(layer.name).set_weights(layer.get_weights())
+        else:
+            model.set_weights(read_model(path).get_weights())
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"{path} is no model, or one of another architecture.",
+            hint="Start from weights of the same architecture.",
+        ) from error
+
+
 def lecturenet() -> keras.Model:
     """Return the default network: a squeeze-excite residual trunk with two heads.
 
@@ -68,11 +105,98 @@ def lecturenet() -> keras.Model:
     cost more than all convolutions after them.
     """
     faces = keras.Input((FACE_SIZE_PX, FACE_SIZE_PX, 1), name="faces")
-    x = _convolve(_normalised(faces), 32, size=5, stride=2)
-    for width, strides in ((32, (1,)), (64, (2, 1)), (160, (2, 1))):
+    x = _convolve(_normalised(faces), 64, size=5, stride=2)
+    for width, strides in ((64, (1, 1)), (128, (2, 1)), (256, (2, 1))):
         for stride in strides:
             x = _residual(x, width, stride)
     return _with_heads(faces, layers.GlobalAveragePooling2D()(x), "lecturenet")
+
+
+def custom_cnn() -> keras.Model:
+    """Return a plain network of convolutions and pooling, and one hidden dense layer."""
+    faces = keras.Input((FACE_SIZE_PX, FACE_SIZE_PX, 1), name="faces")
+    x = _convolve(_normalised(faces), 32)
+    x = layers.MaxPooling2D()(x)
+    for width in (64, 128, 256):
+        x = _convolve(_convolve(x, width), width)
+        x = layers.Dropout(0.1)(layers.MaxPooling2D()(x))
+    x = layers.Dense(256, use_bias=False, kernel_initializer="he_normal")(layers.Flatten()(x))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
+    return _with_heads(faces, x, "custom_cnn", dropout=0.5)
+
+
+def resnet50() -> keras.Model:
+    """Return Keras' ResNet50 with our heads, at random; ``begin`` knows ImageNet's weights."""
+    faces = keras.Input((FACE_SIZE_PX, FACE_SIZE_PX, 1), name="faces")
+    # As the ImageNet weights know pictures: blue-green-red, each channel's mean taken away.
+    x = layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68])(
+        layers.Concatenate()([faces, faces, faces])
+    )
+    trunk = keras.applications.ResNet50(
+        include_top=False, weights=None, input_tensor=x, pooling="avg"
+    )
+    return _with_heads(faces, trunk.output, "resnet50")
+
+
+def deepface() -> keras.Model:
+    """Return the nine-layer network of Taigman et al. (2014), for faces of 48 px and 7 classes.
+
+    Layers, order, filters and strides (C1 M2 C3 L4 L5 L6 F7 F8) are the paper's. Its windows
+    (11, 9, 9, 7 and 5 px) were chosen for faces of 152 px; here they are 5 and 3 px.
+    """
+    faces = keras.Input((FACE_SIZE_PX, FACE_SIZE_PX, 1), name="faces")
+    x = layers.Conv2D(32, 5, activation="relu", name="C1")(_normalised(faces))
+    x = layers.MaxPooling2D(3, strides=2, padding="same", name="M2")(x)
+    x = layers.Conv2D(16, 3, activation="relu", name="C3")(x)
+    for name, stride in (("L4", 1), ("L5", 2), ("L6", 1)):
+        x = layers.ReLU()(LocallyConnected(16, 3, stride, name=name)(x))
+    x = layers.Dense(4096, activation="relu", name="F7")(layers.Flatten()(x))
+    return _with_heads(faces, x, "deepface", dropout=0.5)
+
+
+@keras.saving.register_keras_serializable("lecturepulse")
+class LocallyConnected(layers.Layer):
+    """A convolution whose kernel is another one at every place; Keras 3 has none of its own.
+
+    Takes ``(n, height, width, channels)``, without padding.
+
+    Args:
+        filters: channels it gives.
+        size: height and width of the window.
+        stride: step between windows.
+        name: of the layer.
+    """
+
+    def __init__(self, filters: int, size: int, stride: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.filters, self.size, self.stride = filters, size, stride
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make a kernel for every place."""
+        _, rows, columns, channels = (int(side or 0) for side in input_shape)
+        rows, columns = ((side - self.size) // self.stride + 1 for side in (rows, columns))
+        window = self.size**2 * channels
+        self.kernel = self.add_weight(
+            shape=(rows, columns, window, self.filters),
+            # Each place sees only its own window: the fan-in that "he_normal" would guess wrong.
+            initializer=keras.initializers.RandomNormal(stddev=(2 / window) ** 0.5),
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(rows, columns, self.filters), initializer="zeros", name="bias"
+        )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return ``(n, rows, columns, filters)``."""
+        patches = keras.ops.image.extract_patches(
+            inputs, self.size, strides=self.stride, padding="valid", data_format="channels_last"
+        )
+        return keras.ops.einsum("nhwp,hwpf->nhwf", patches, self.kernel) + self.bias
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes an equal layer."""
+        own = {"filters": self.filters, "size": self.size, "stride": self.stride}
+        return super().get_config() | own
 
 
 def _normalised(faces: Tensor) -> Tensor:
@@ -81,7 +205,13 @@ def _normalised(faces: Tensor) -> Tensor:
 
 
 def _convolve(
-    x: Tensor, width: int, *, size: int = 3, stride: int = 1, active: bool = True
+    x: Tensor,
+    width: int,
+    *,
+    size: int = 3,
+    stride: int = 1,
+    active: bool = True,
+    gamma: str = "ones",
 ) -> Tensor:
     x = layers.Conv2D(
         width,
@@ -91,13 +221,14 @@ def _convolve(
         use_bias=False,
         kernel_initializer="he_normal",
     )(x)
-    x = layers.BatchNormalization(momentum=0.95)(x)
+    x = layers.BatchNormalization(momentum=0.95, gamma_initializer=gamma)(x)
     return layers.ReLU()(x) if active else x
 
 
 def _residual(x: Tensor, width: int, stride: int) -> Tensor:
     y = _convolve(x, width, stride=stride)
-    y = _excite(_convolve(y, width, active=False))
+    # A block begins as the identity, which steadies the first epochs (Goyal et al. 2017).
+    y = _excite(_convolve(y, width, active=False, gamma="zeros"))
     if stride > 1:
         x = layers.AveragePooling2D(stride)(x)
     if x.shape[-1] != width:
@@ -113,13 +244,18 @@ def _excite(x: Tensor) -> Tensor:
     return layers.Multiply()([x, gate])
 
 
-def _with_heads(faces: Tensor, features: Tensor, name: str) -> keras.Model:
-    features = layers.Dropout(0.3)(features)
+def _with_heads(faces: Tensor, features: Tensor, name: str, *, dropout: float = 0.3) -> keras.Model:
+    features = layers.Dropout(dropout)(features)
     heads = {
         head: layers.Dense(len(EMOTIONS), dtype="float32", name=head)(features) for head in HEADS
     }
     return keras.Model(faces, heads, name=name)
 
 
-ARCHITECTURES: Final[dict[str, Callable[[], keras.Model]]] = {"lecturenet": lecturenet}
+ARCHITECTURES: Final[dict[str, Callable[[], keras.Model]]] = {
+    "lecturenet": lecturenet,
+    "custom_cnn": custom_cnn,
+    "resnet50": resnet50,
+    "deepface": deepface,
+}
 """Every architecture that can be trained, by name."""

@@ -1,17 +1,19 @@
 """Labelled faces from Parquet: votes mapped by hand, and every fault named with file and row."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
 from fer_core.errors import InputError
 from fer_core.records import EMOTIONS
-from fer_core.training import dataset
+from fer_core.training import dataset, formats
 from tests.training import pictures
 
 # FER+'s words, in the order of EMOTIONS, then what is no class of ours.
 FER_PLUS = (
     *("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
-    *("contempt", "unknown", "nf"),
+    *("contempt", "unknown", "NF"),
 )
 
 
@@ -19,12 +21,12 @@ def voted(row: dict[str, int], n: int = 7) -> dict[str, list]:
     """Columns whose first row has just these votes."""
     table = pictures.columns(n)
     for name in FER_PLUS:
-        table[f"votes_{name}"][0] = row.get(name, 0)
+        table[f"votes_{name.lower()}"][0] = row.get(name, 0)
     return table
 
 
 def read(tmp_path, table):
-    return dataset.read_parquet(pictures.write(tmp_path / "faces.parquet", table))
+    return formats.read_parquet(pictures.write(tmp_path / "faces.parquet", table))
 
 
 def test_pictures_labels_and_duplicates_come_back_as_written(tmp_path):
@@ -57,9 +59,9 @@ def test_each_vote_column_is_its_own_class(tmp_path, number):
             True,
         ),
         ({"happiness": 5, "neutral": 5}, {3: 0.5, 4: 0.5}, 1, False),
-        ({"anger": 3, "unknown": 4, "nf": 3}, {0: 1}, 0.3, False),
+        ({"anger": 3, "unknown": 4, "NF": 3}, {0: 1}, 0.3, False),
         ({"sadness": 4, "contempt": 4}, {5: 1}, 0.5, False),
-        ({"contempt": 5, "unknown": 2, "nf": 3}, {}, 0, False),
+        ({"contempt": 5, "unknown": 2, "NF": 3}, {}, 0, False),
         ({}, {}, 0, False),
     ],
 )
@@ -106,16 +108,182 @@ def test_faults_name_file_and_row(tmp_path, table, words):
         assert word in caught.value.message
 
 
-def test_files_that_are_not_there_or_not_parquet(tmp_path):
-    with pytest.raises(InputError, match=r"fer2013-valid\.parquet does not exist"):
-        dataset.read_part(tmp_path, "valid")
-    (tmp_path / "fer2013-train.parquet").write_bytes(b"PAR1 but not really")
-    with pytest.raises(InputError, match="cannot be read as Parquet"):
-        dataset.read_part(tmp_path, "train")
-    with pytest.raises(InputError, match="no part 'test'"):
-        dataset.read_part(tmp_path, "test")
+def test_votes_and_duplicates_may_be_missing(tmp_path):
+    table = {name: pictures.columns(8)[name] for name in ("image", "label")}
+    data = read(tmp_path, table)
+    assert not data.has_votes
+    assert not data.has_majority.any()
+    assert data.is_duplicate is None
 
 
-def test_a_part_is_found_in_its_folder(tmp_path):
-    pictures.write(tmp_path / "fer2013-valid.parquet", pictures.columns(9))
-    assert len(dataset.read_part(tmp_path, "valid")) == 9
+def test_files_that_are_not_there_or_not_what_they_seem(tmp_path):
+    with pytest.raises(InputError, match="There is no data set"):
+        dataset.read_dataset(tmp_path / "absent")
+    with pytest.raises(InputError, match="holds no data set"):
+        dataset.read_dataset(tmp_path)
+    for name, words in (
+        ("fer2013-train.parquet", "cannot be read as Parquet"),
+        ("fer2013.csv", "lacks the columns"),
+        ("archive.zip", "cannot be read as a zip archive"),
+        ("notes.txt", "is no data set"),
+    ):
+        (tmp_path / name).write_bytes(b"PAR1 but not really")
+        with pytest.raises(InputError, match=words):
+            dataset.read_dataset(tmp_path / name)
+
+
+def test_parts_are_found_by_their_names(tmp_path):
+    pictures.write(tmp_path / "fer2013-train.parquet", pictures.columns(21))
+    pictures.write(tmp_path / "FER2013_PublicTest.parquet", pictures.columns(9, seed=1))
+    pictures.write(tmp_path / "private-test.parquet", pictures.columns(8, seed=2))
+    pictures.write(tmp_path / "other.parquet", {"x": [1]})
+    data = dataset.read_dataset(tmp_path)
+    assert {name: len(part) for name, part in data.parts.items()} == {
+        "train": 21,
+        "valid": 9,
+        "test": 8,
+    }
+    assert list(dataset.read_dataset(tmp_path, "valid").parts) == ["valid"]
+    pictures.write(tmp_path / "test2.parquet", pictures.columns(8))
+    with pytest.raises(InputError, match="look like the part"):
+        dataset.read_dataset(tmp_path)
+
+
+def test_one_file_is_the_part_that_is_wanted(tmp_path):
+    file = pictures.write(tmp_path / "held-back.parquet", pictures.columns(9))
+    assert list(dataset.read_dataset(file).parts) == ["test"]
+    assert list(dataset.read_dataset(tmp_path).parts) == ["test"]
+    assert len(dataset.read_dataset(file, "valid").part("valid")) == 9
+    with pytest.raises(InputError, match="no part 'train'"):
+        dataset.read_dataset(file).part("train")
+
+
+def test_the_contests_file_with_and_without_votes(tmp_path):
+    rows = pictures.contest()
+    pictures.write_csv(tmp_path / "fer2013.csv", rows)
+    data = dataset.read_dataset(tmp_path)
+    assert {name: len(part) for name, part in data.parts.items()} == {
+        "train": 28,
+        "valid": 7,
+        "test": 7,
+    }
+    train = data.part("train")
+    assert [EMOTIONS[label] for label in train.labels[:7]] == list(pictures.CONTEST)
+    assert train.images[3].ravel().tolist() == [int(v) for v in rows[3]["pixels"].split()]
+    assert not train.has_votes
+    votes = pictures.fer_plus(rows)
+    pictures.write_csv(tmp_path / "fer2013new.csv", votes)
+    voted = dataset.read_dataset(tmp_path / "fer2013.csv").part("test")
+    ours = np.array([int(votes[35][name]) for name in FER_PLUS[:7]])
+    assert voted.votes[0] == pytest.approx(ours / ours.sum())
+
+
+def altered(rows, row, **values):
+    return [dict(r, **values) if number == row else r for number, r in enumerate(rows)]
+
+
+ROWS = pictures.contest()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (altered(ROWS, 5, emotion="7"), ["row 5", "'7'"]),
+        (altered(ROWS, 6, emotion=""), ["row 6", "''"]),
+        (altered(ROWS, 9, Usage="Test"), ["row 9", "'Test'"]),
+        (altered(ROWS, 3, pixels="1 2 3"), ["row 3", "2304"]),
+        (altered(ROWS, 3, pixels=ROWS[3]["pixels"].replace(" ", " x", 1)), ["row 3", "2304"]),
+        (altered(ROWS, 3, pixels=" ".join(["256"] * 2304)), ["row 3", "255"]),
+        ([{"emotion": "0", "pixels": "0"}], ["lacks", "Usage"]),
+        ([r for r in ROWS if (r["emotion"], r["Usage"]) != ("1", "PublicTest")], ["disgust"]),
+    ],
+)
+def test_faults_of_the_contests_file(tmp_path, rows, words):
+    pictures.write_csv(tmp_path / "fer2013.csv", rows)
+    with pytest.raises(InputError) as caught:
+        dataset.read_dataset(tmp_path)
+    for word in ("fer2013.csv", *words):
+        assert word in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("votes", "words"),
+    [
+        (pictures.fer_plus(ROWS)[:-1], ["41 rows", "42"]),
+        (altered(pictures.fer_plus(ROWS), 4, Usage="PublicTest"), ["row 4", "'PublicTest'"]),
+        (altered(pictures.fer_plus(ROWS), 4, fear="many"), ["row 4", "fear", "'many'"]),
+        (altered(pictures.fer_plus(ROWS), 4, NF="-1"), ["row 4", "NF", "'-1'"]),
+    ],
+)
+def test_faults_of_the_votes_beside_it(tmp_path, votes, words):
+    pictures.write_csv(tmp_path / "fer2013.csv", ROWS)
+    pictures.write_csv(tmp_path / "fer2013new.csv", votes)
+    with pytest.raises(InputError) as caught:
+        dataset.read_dataset(tmp_path)
+    for word in ("fer2013new.csv", *words):
+        assert word in caught.value.message
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pictures_by_class_in_a_folder_or_an_archive(tmp_path, packed):
+    folder = pictures.kaggle(tmp_path / "data", {"train": 12, "test": 2})
+    image = np.random.default_rng(8).integers(0, 256, (48, 48), np.uint8)
+    for place in ("train/happy/copy.png", "test/sad/copy.png", "test/sad/again.png"):
+        (folder / place).write_bytes(pictures.encoded(image))
+    path = folder
+    if packed:
+        path = tmp_path / "archive.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(folder.rglob("*.png")):
+                archive.write(file, f"fer/{file.relative_to(folder)}")
+            archive.writestr("__MACOSX/fer/train/happy/._0.png", b"")
+            archive.writestr("fer/readme.txt", b"")
+    data = dataset.read_dataset(path)
+    train, valid, test = (data.part(name) for name in dataset.PARTS)
+    assert len(train) + len(valid) == 85
+    assert len(test) == 16
+    assert np.bincount(test.labels).tolist() == [2, 2, 2, 2, 2, 4, 2]
+    # A part `valid` is kept from training, by content: the same pictures every time.
+    assert len(valid) > 0
+    seen = {image.tobytes() for image in train.images}
+    assert not seen & {image.tobytes() for image in valid.images}
+    assert test.is_duplicate.sum() == (2 if image.tobytes() in seen else 0)
+    assert any(s.startswith("test: 1 of 16 pictures are there more") for s in data.overlaps())
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "words"),
+    [
+        ("train/happy/bad.jpg", b"no picture", "train/happy/bad.jpg: the picture cannot be decod"),
+        ("train/joy/0.png", pictures.encoded(np.zeros((48, 48), np.uint8)), "'joy'"),
+        ("spare/happy/0.png", pictures.encoded(np.zeros((48, 48), np.uint8)), "spare/happy/0.png"),
+        ("train/sad/l.png", pictures.encoded(np.zeros((64, 48), np.uint8)), "48×64"),
+    ],
+)
+def test_faults_of_pictures_by_class(tmp_path, place, content, words):
+    folder = pictures.kaggle(tmp_path, {"train": 2})
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        dataset.read_dataset(folder)
+
+
+def test_an_empty_class_of_a_folder_is_named(tmp_path):
+    folder = pictures.kaggle(tmp_path, {"train": 1})
+    (folder / "train" / "fear" / "0.png").unlink()
+    with pytest.raises(InputError, match="no face labelled fear"):
+        dataset.read_dataset(folder)
+
+
+def test_duplicates_across_parts_are_found_and_told(tmp_path):
+    table = {name: pictures.columns(14)[name] for name in ("image", "label")}
+    pictures.write(tmp_path / "train.parquet", table)
+    other = {name: pictures.columns(14, seed=1)[name] for name in ("image", "label")}
+    other["image"][2] = other["image"][5] = table["image"][9]
+    pictures.write(tmp_path / "valid.parquet", other)
+    data = dataset.read_dataset(tmp_path)
+    assert np.flatnonzero(data.part("valid").is_duplicate).tolist() == [2, 5]
+    assert data.overlaps() == [
+        "valid: 1 of 14 pictures are there more than once",
+        "valid: 2 of 14 pictures are in train too",
+    ]

@@ -2,11 +2,14 @@
 
 import json
 import math
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 
+from fer_core import cli
 from fer_core.training import evaluate, metrics
+from fer_core.training.faces import HEADS, FaceData
 from tests.training import pictures
 
 RNG = np.random.default_rng(3)
@@ -130,7 +133,7 @@ def test_each_head_is_measured_on_the_faces_it_has_a_truth_for():
     given = {head: RNG.normal(0, 1, (140, 7)) for head in ("consensus", "fer2013")}
     given["consensus"] += 4 * np.eye(7)[data.majority]
     given["fer2013"] += 4 * np.eye(7)[data.labels]
-    temperatures = evaluate.calibrate(given, data)
+    temperatures = evaluate.best_temperatures(given, data)
     report = evaluate.measure(given, data, temperatures)
     assert report["fer2013"]["faces"] == 140
     assert report["consensus"]["faces"] == data.has_majority.sum() < 140
@@ -157,20 +160,90 @@ def test_each_head_is_measured_on_the_faces_it_has_a_truth_for():
     json.dumps(report)
 
 
+def test_the_bins_of_the_reliability_diagram():
+    probs = np.array([[0.9, 0.1], [0.92, 0.08], [0.55, 0.45]])
+    low, border, high = metrics.reliability(probs, np.array([0, 1, 1]), bins=10)
+    assert (low["low"], low["high"], low["faces"]) == (0.5, 0.6, 1)
+    assert (low["said"], low["right"]) == (0.55, 0)
+    assert (border["high"], border["right"]) == (0.9, 1)  # of two bins the lower one
+    assert (high["said"], high["right"]) == (0.92, 0)
+
+
+def test_faces_are_shrunk_and_enlarged_again():
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8)
+    assert evaluate.shrunk(images, 48) is images
+    small = evaluate.shrunk(images, 24)
+    # The mean of four pixels, and pixels between two such means.
+    exact = images.reshape(3, 24, 2, 24, 2).mean(axis=(2, 4))
+    assert small.shape == images.shape
+    assert abs(small.mean() - exact.mean()) < 1
+    assert small.std() < images.std() / 1.5
+
+
+def test_neutral_and_sad_taken_for_each_other():
+    data = pictures.faces(70)
+    given = {"fer2013": 9 * np.eye(7)[data.labels]}
+    neutral, sad = np.flatnonzero(data.labels == 4), np.flatnonzero(data.labels == 5)
+    given["fer2013"][neutral[:3]] = 9 * np.eye(7)[5]
+    given["fer2013"][sad[:1]] = 9 * np.eye(7)[4]
+    given["fer2013"][sad[1:4]] = 9 * np.eye(7)[0]
+    assert evaluate.measure(given, data, {})["fer2013"]["neutral_sad"] == pytest.approx(4 / 20)
+
+
+def test_without_votes_or_known_duplicates_nothing_is_made_up():
+    voted = pictures.faces(70)
+    data = FaceData(
+        voted.images,
+        voted.labels,
+        np.zeros_like(voted.votes),
+        np.zeros_like(voted.weight),
+        np.zeros_like(voted.has_majority),
+    )
+    given = {head: RNG.normal(0, 1, (70, 7)) for head in HEADS}
+    assert evaluate.best_temperatures(given, data)["consensus"] == 1
+    report = evaluate.measure(given, data, {})
+    assert "consensus" not in report
+    assert report["fer2013"]["accuracy_without_duplicates"] is None
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["model", *map(str, words)])
+    return ended.value.code
+
+
 def test_unknown_models_and_data_end_with_a_sentence(tmp_path, capsys):
-    assert evaluate.main(["lecturenet", "--data", str(tmp_path)]) == 1
-    assert "fer2013-valid.parquet does not exist" in capsys.readouterr().err
-    pictures.write(tmp_path / "fer2013-valid.parquet", pictures.columns(7))
-    assert evaluate.main(["lecturenot", "--data", str(tmp_path)]) == 2
+    assert run("evaluate", "lecturenet", "--data", tmp_path) == 1
+    assert "holds no data set" in capsys.readouterr().err
+    assert run("evaluate", "lecturenot", "--data", tmp_path) == 2
     assert "lecturenot" in capsys.readouterr().err
+    assert run("evaluate", tmp_path / "absent.keras", "--data", tmp_path) == 1
+    assert "absent.keras" in capsys.readouterr().err
 
 
 def test_shipped_weights_are_measured_from_the_command_line(tmp_path, capsys):
     pictures.write(tmp_path / "fer2013-valid.parquet", pictures.columns(21))
-    assert evaluate.main(["lecturenet", "--data", str(tmp_path), "--json"]) == 0
+    plot = tmp_path / "reliability.svg"
+    assert run("evaluate", "lecturenet", "--data", tmp_path, "--json", "--plot", plot) == 0
     report = json.loads(capsys.readouterr().out)
     wanted = {"accuracy", "accuracy_without_duplicates", "macro_f1", "recall", "ece", "ms_per_face"}
     assert wanted <= report["consensus"].keys()
     assert wanted <= report["fer2013"].keys()
+    assert report["fer2013"]["by_size"].keys() == {"24", "36", "48"}
     assert report["part"] == "valid"
     assert "consensus: " in evaluate.as_text(report)
+    drawn = ET.parse(plot).getroot()
+    assert drawn.find("{*}title").text == "Reliability of lecturenet on the validation part"
+    # A point and a bar for each bin of each head, a frame each, and the paper.
+    bins = [len(report[head]["reliability"]) for head in HEADS]
+    assert len(drawn.findall(".//{*}circle")) == sum(bins)
+    assert len(drawn.findall(".//{*}rect")) == sum(bins) + 3
+
+
+def test_models_and_card_are_listed(capsys):
+    assert run("list") == 0
+    said = capsys.readouterr().out
+    assert "lecturenet  (default)" in said
+    assert "deepface-package" in said
+    assert run("card") == 0
+    assert capsys.readouterr().out.startswith("# ")

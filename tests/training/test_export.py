@@ -1,7 +1,8 @@
-"""Publishing weights: the mirrored model, files that do not change, manifest and card."""
+"""Publishing weights: both files, calibration, manifest and card."""
 
 import hashlib
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -10,113 +11,191 @@ import numpy as np
 import pytest
 from keras import layers
 
+from fer_core import assets, classify, cli
 from fer_core.errors import InputError
-from fer_core.training import evaluate, export, metrics, zoo
+from fer_core.training import dataset, evaluate, export, zoo
+from fer_core.training.faces import HEADS
+from fer_core.training.quantize import to_int8
 from tests.training import pictures
 
 # Keras 3.15 saves through TensorFlow 2.21's `__array__`, which numpy 2 finds too old.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 MODELS = Path(__file__).parent.parent.parent / "models"
+CARD = """# Card
+<!-- models -->
+<!-- /models -->
+between
+<!-- figures -->
+from before
+<!-- /figures -->
+prose
+"""
 
 
-@pytest.fixture(scope="module")
-def trunk() -> keras.Model:
-    """A network of lecturenet's name and interface, with large random weights."""
-    keras.utils.set_random_seed(6)
+def network(name: str, seed: int = 6) -> keras.Model:
+    """A network with the interface of one of ours, with large random weights."""
+    keras.utils.set_random_seed(seed)
     faces = keras.Input((48, 48, 1), name="faces")
-    x = layers.Flatten()(layers.AveragePooling2D(8)(layers.Rescaling(1 / 64)(faces)))
-    heads = {head: layers.Dense(7, name=head)(x) for head in zoo.HEADS}
-    return keras.Model(faces, heads, name="lecturenet")
+    x = layers.Conv2D(6, 8, strides=8, activation="relu")(layers.Rescaling(1 / 64)(faces))
+    x = layers.Flatten()(x)
+    heads = {head: layers.Dense(7, name=head)(x) for head in HEADS}
+    return keras.Model(faces, heads, name=name)
+
+
+def run(*words) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["model", *map(str, words)])
+    return ended.value.code
 
 
 @pytest.fixture(scope="module")
-def published(trunk, tmp_path_factory) -> Path:
-    """A folder of models, written by the command."""
-    folder = tmp_path_factory.mktemp("models")
-    trunk.save(folder / "trained.keras")
-    pictures.write(folder / "fer2013-valid.parquet", pictures.columns(70))
-    (folder / "MODEL_CARD.md").write_text(
-        "# Card\n<!-- figures -->\nfrom before\n<!-- /figures -->\nprose\n"
-    )
-    arguments = ["--weights", folder / "trained.keras", "--data", folder, "--models", folder]
-    assert export.main([str(argument) for argument in arguments]) == 0
+def published(tmp_path_factory) -> Path:
+    """A checkout whose models were written by the command: first the default, then another."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "models").mkdir()
+    (folder / "models" / "MODEL_CARD.md").write_text(CARD)
+    pictures.write(folder / "train.parquet", pictures.columns(140))
+    pictures.write(folder / "valid.parquet", pictures.columns(70, seed=1))
+    for seed, name in enumerate(("lecturenet", "custom_cnn")):
+        network(name, seed).save(folder / f"trained-{name}.keras")
+        words = ["--data", folder, "--models", folder / "models"]
+        assert run("export", folder / f"trained-{name}.keras", *words) == 0
     return folder
 
 
-def test_the_mirrored_model_averages_both_probabilities(trunk):
-    images = pictures.faces(10).images
-    given = evaluate.logits(export.mirrored(trunk), images)
-    plain, flipped = (evaluate.logits(trunk, i) for i in (images, images[:, :, ::-1]))
-    for head in zoo.HEADS:
-        mean = (metrics.softmax(plain[head]) + metrics.softmax(flipped[head])) / 2
-        np.testing.assert_allclose(given[head], np.log(mean), atol=1e-4)
+@pytest.fixture
+def checkout(published, tmp_path, monkeypatch) -> Path:
+    """A copy of it that may be changed, and is where models are looked for."""
+    shutil.copytree(published, tmp_path / "checkout")
+    monkeypatch.setattr(assets, "_CHECKOUT", tmp_path / "checkout")
+    monkeypatch.setattr(assets, "_IN_WHEEL", tmp_path / "wheel")
+    return tmp_path / "checkout"
 
 
-def test_a_mirror_image_is_read_alike(trunk):
-    model, images = export.mirrored(trunk), pictures.faces(10).images
-    one, other = (evaluate.logits(model, i) for i in (images, images[:, :, ::-1]))
-    for head in zoo.HEADS:
-        np.testing.assert_allclose(one[head], other[head], atol=1e-5)
+def manifest(checkout: Path) -> dict:
+    return tomllib.loads((checkout / "models" / "manifest.toml").read_text(encoding="utf-8"))
 
 
-def test_certain_faces_stay_finite(trunk):
-    sure = keras.models.clone_model(trunk)
-    sure.set_weights([weight * 1e4 for weight in trunk.get_weights()])
-    given = evaluate.logits(export.mirrored(sure), pictures.faces(5).images)
-    assert all(np.isfinite(values).all() for values in given.values())
-
-
-def test_the_file_loads_in_safe_mode_and_gives_the_same(trunk, tmp_path):
-    model, images = export.mirrored(trunk), pictures.faces(5).images
+def test_the_file_loads_in_safe_mode_and_gives_the_same(tmp_path):
+    model, faces = network("lecturenet"), pictures.faces(5).images[..., None].astype(np.float32)
     export.save(model, tmp_path / "one.keras")
     read = keras.saving.load_model(tmp_path / "one.keras", compile=False, safe_mode=True)
-    for head, values in evaluate.logits(read, images).items():
-        assert np.array_equal(values, evaluate.logits(model, images)[head])
+    for head, values in read(faces).items():
+        assert np.array_equal(values, model(faces)[head])
     export.save(model, tmp_path / "two.keras")
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_the_manifest_describes_the_file(published):
-    listed = tomllib.loads((published / "manifest.toml").read_text())
-    entry = listed["models"][listed["default"]]
-    content = (published / entry["file"]).read_bytes()
-    assert entry["sha256"] == hashlib.sha256(content).hexdigest()
-    assert entry["size_bytes"] == len(content)
-    assert entry["input"]["range"] == [0, 255]
-    assert entry["head"] in entry["temperature"]
-    assert entry["metrics"].keys() == set(zoo.HEADS)
-    assert 0 <= entry["metrics"]["fer2013"]["accuracy"] <= 1
+def test_the_manifest_describes_the_files(published):
+    listed = manifest(published)
+    assert listed["default"] == "lecturenet"
+    assert list(listed["models"]) == ["lecturenet", "custom_cnn"]
+    for entry in listed["models"].values():
+        assert list(entry["files"]) == list(assets.RUNTIMES)
+        for runtime, file in entry["files"].items():
+            content = (published / "models" / file["file"]).read_bytes()
+            assert file["sha256"] == hashlib.sha256(content).hexdigest()
+            assert file["size_bytes"] == len(content)
+            assert file["temperature"].keys() == set(HEADS)
+            assert entry["metrics"][runtime].keys() == set(HEADS)
+            assert 0 <= entry["metrics"][runtime]["fer2013"]["accuracy"] <= 1
+        assert entry["input"]["range"] == [0, 255]
+        assert entry["head"] in HEADS
 
 
-def test_the_card_gets_its_figures_and_keeps_its_prose(published):
-    card = (published / "MODEL_CARD.md").read_text()
+def test_what_is_published_is_measured_as_it_was(checkout):
+    faces = dataset.read_dataset(checkout, "valid").part("valid")
+    for runtime in assets.RUNTIMES:
+        again = evaluate.evaluate(evaluate.open_model("custom_cnn", runtime=runtime), faces)
+        known = manifest(checkout)["models"]["custom_cnn"]["metrics"][runtime]
+        for head in HEADS:
+            assert again[head]["accuracy"] == pytest.approx(known[head]["accuracy"], abs=1e-4)
+            assert again[head]["ece"] == pytest.approx(known[head]["ece"], abs=1e-4)
+
+
+def test_the_card_gets_the_figures_of_the_default_and_keeps_its_prose(published):
+    card = (published / "models" / "MODEL_CARD.md").read_text()
     assert "from before" not in card
-    assert card.startswith("# Card\n<!-- figures -->\n")
+    assert card.startswith("# Card\n<!-- models -->\n| model |")
     assert card.endswith("<!-- /figures -->\nprose\n")
-    assert "| accuracy | " in card
+    models, figures = card.split("\nbetween\n")
+    assert models.count("| `lecturenet` |") == models.count("| `custom_cnn` |") == 2
+    sha256 = manifest(published)["models"]["lecturenet"]["files"]["litert"]["sha256"]
+    assert f"`{sha256[:12]}` (litert)" in figures
+    assert (published / "models" / "reliability-lecturenet.svg").is_file()
 
 
-def test_published_weights_are_not_published_again(published, capsys):
-    arguments = ["--weights", published / "lecturenet.keras", "--data", published]
-    arguments += ["--models", published]
-    assert export.main([str(argument) for argument in arguments]) == 1
-    assert "lecturenet_mirrored" in capsys.readouterr().err
+def test_int8_gives_nearly_the_same(checkout):
+    faces = pictures.faces(64, seed=9).images
+    exact = classify.load_classifier(assets.model(runtime="keras")).logits(faces)
+    given = classify.load_classifier(assets.model(runtime="litert")).logits(faces)
+    for head in HEADS:
+        spread = exact[head].std()
+        assert np.abs(given[head] - exact[head]).mean() < 0.1 * spread
 
 
-def test_weights_that_are_none(published, tmp_path):
+def test_the_same_weights_give_the_same_int8_file():
+    faces = pictures.faces(140).images
+    model = network("lecturenet")
+    assert to_int8(model, faces) == to_int8(model, faces)
+
+
+def test_temperatures_are_fitted_anew(checkout, capsys):
+    path = checkout / "models" / "manifest.toml"
+    before = path.read_text()
+    path.write_text(re.sub(r"temperature = .*", "temperature = { consensus = 9.0 }", before))
+    words = ["--data", checkout, "--models", checkout / "models"]
+    assert run("calibrate", "custom_cnn", *words) == 0
+    assert "custom_cnn litert consensus: temperature" in capsys.readouterr().out
+    was = tomllib.loads(before)["models"]["custom_cnn"]["files"]
+    now = manifest(checkout)["models"]["custom_cnn"]["files"]
+    for runtime, file in was.items():
+        assert now[runtime]["temperature"] == pytest.approx(file["temperature"], rel=1e-3)
+
+
+def test_a_file_too_large_for_a_repository_is_measured_only(checkout, monkeypatch):
+    monkeypatch.setattr(export, "MOST_BYTES", 15_000)
+    data = dataset.read_dataset(checkout)
+    network("resnet50", 3).save(checkout / "large.keras")
+    said = []
+    export.export(
+        checkout / "large.keras",
+        data.part("train"),
+        data.part("valid"),
+        checkout / "models",
+        runtimes=("keras",),
+        say=said.append,
+    )
+    entry = manifest(checkout)["models"]["resnet50"]
+    assert entry.get("files", {}) == {}
+    assert entry["metrics"]["keras"].keys() == set(HEADS)
+    assert "not published" in said[-1]
+    assert not (checkout / "models" / "resnet50.keras").exists()
+    assert "not shipped" in (checkout / "models" / "MODEL_CARD.md").read_text()
+
+
+def test_weights_that_are_none(checkout, tmp_path, capsys):
     (tmp_path / "none.keras").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"none\.keras"):
-        export.export(tmp_path / "none.keras", published, tmp_path)
-    with pytest.raises(InputError, match="does not exist"):
-        export.export(published / "trained.keras", tmp_path, tmp_path)
-    assert not (tmp_path / "lecturenet.keras").exists()
+    network("another").save(tmp_path / "other.keras")
+    before = (checkout / "models" / "manifest.toml").read_bytes()
+    words = ["--data", checkout, "--models", checkout / "models"]
+    for file, word in (("none.keras", "none.keras"), ("other.keras", "'another'")):
+        assert run("export", tmp_path / file, *words) == 1
+        assert word in capsys.readouterr().err
+    assert run("export", tmp_path / "none.keras", "--data", checkout, "--models", "nowhere") == 2
+    assert (checkout / "models" / "manifest.toml").read_bytes() == before
+    with pytest.raises(InputError):
+        zoo.read_model(tmp_path / "none.keras")
 
 
 def test_the_shipped_card_is_of_the_shipped_weights():
     listed = tomllib.loads((MODELS / "manifest.toml").read_text(encoding="utf-8"))
     card = (MODELS / "MODEL_CARD.md").read_text(encoding="utf-8")
-    sha256 = listed["models"]["lecturenet"]["sha256"]
-    assert re.findall(r"Weights `(\w+)`", card) == [sha256[:12]]
-    assert export.CARD_FIGURES.search(card)
+    files = listed["models"][listed["default"]]["files"]
+    for runtime, file in files.items():
+        assert f"`{file['sha256'][:12]}` ({runtime})" in card
+        assert (MODELS / file["file"]).stat().st_size == file["size_bytes"] < export.MOST_BYTES
+    for name in listed["models"]:
+        assert f"| `{name}` |" in card

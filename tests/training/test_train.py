@@ -1,20 +1,24 @@
 """Training: batches from a seed, resuming, the kept mean, and checkpoints that do not fit."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from fer_core import progress
 from fer_core.errors import ConfigError, InputError
 from fer_core.training import train, zoo
 from fer_core.training.augment import augmented
-from fer_core.training.train import Batches, Recipe
+from fer_core.training.recipe import Recipe
+from fer_core.training.train import Batches
 from tests.training import pictures
 
 # Keras 3.15 saves through TensorFlow 2.21's `__array__`, which numpy 2 finds too old.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-RECIPE = Recipe(epochs=2, batch=8, warmup_epochs=0.5, seed=4)
+RECIPE = Recipe(epochs=2, batch=8, warmup_epochs=0.5, seed=4, mixed_bfloat16=False)
 
 
 def tiny() -> keras.Model:
@@ -39,7 +43,8 @@ def data():
 
 def run(data, out, recipe=RECIPE, **options):
     said: list[str] = []
-    model = train.train("tiny", data, data, out, recipe, say=said.append, **options)
+    with progress.listening(lambda event: said.append(event.name) if event.kind == "note" else 0):
+        model = train.train("tiny", data, data, out, recipe, **options)
     return model.get_weights(), said
 
 
@@ -47,15 +52,15 @@ def test_a_resumed_training_gives_what_an_uninterrupted_one_gives(data, tmp_path
     whole, _ = run(data, tmp_path / "whole")
     _, first = run(data, tmp_path / "parts", minutes=0)
     resumed, second = run(data, tmp_path / "parts", minutes=0)
-    assert first[-1].startswith("stopping after 0 minutes")
+    assert first[-1].startswith("Stopping after 0 minutes")
     assert second[0] == "continuing after epoch 1 of 2"
-    assert second[1].startswith("epoch 2/2 loss ")
+    assert second[1].startswith("epoch 2/2: loss ")
     for one, other in zip(whole, resumed, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
 def test_the_file_holds_the_averaged_float32_model(data, tmp_path):
-    weights, _ = run(data, tmp_path, RECIPE.__class__(epochs=1, batch=8, mixed_bfloat16=True))
+    weights, _ = run(data, tmp_path, Recipe(epochs=1, batch=8, mixed_bfloat16=True))
     stored = keras.saving.load_model(tmp_path / "tiny.keras", compile=False, safe_mode=True)
     assert all(np.array_equal(a, b) for a, b in zip(stored.get_weights(), weights, strict=True))
     assert {layer.compute_dtype for layer in stored.layers} == {"float32"}
@@ -87,7 +92,8 @@ def test_batches_depend_on_seed_and_epoch_only(data):
     assert not np.array_equal(one[0][0], Batches(data, RECIPE, 4)[0][0])
     faces, targets, weights = one[0]
     assert faces.shape == (8, 48, 48, 1)
-    assert targets["fer2013"].sum(axis=1).tolist() == [1] * 8
+    assert targets["fer2013"].sum(axis=1) == pytest.approx(np.ones(8))
+    assert targets["fer2013"].max(axis=1) == pytest.approx(np.full(8, 0.9 + 0.1 / 7))
     assert targets["consensus"].sum(axis=1) == pytest.approx(np.ones(8))
     assert (weights["consensus"] < 1).all()
 
@@ -101,11 +107,54 @@ def test_variations_leave_the_original_alone_and_stay_pictures(data):
     assert not np.array_equal(varied, before)
 
 
-def test_the_default_network_takes_faces_and_gives_two_heads():
-    model = zoo.build("lecturenet")
-    assert model.input_shape == (None, 48, 48, 1)
-    assert list(model.output) == list(zoo.HEADS)
-    assert {tuple(head.shape) for head in model.output.values()} == {(None, 7)}
-    assert model.count_params() < 3_000_000
-    with pytest.raises(ConfigError, match="lecturenot"):
-        zoo.build("lecturenot")
+def test_without_votes_the_labels_stand_in_for_them(data):
+    unvoted = replace(data, votes=np.zeros_like(data.votes), weight=np.zeros_like(data.weight))
+    _, targets, weights = Batches(unvoted, RECIPE, 0)[0]
+    assert set(np.unique(targets["consensus"])) == {0, 1}
+    assert (weights["consensus"] == 1).all()
+
+
+def test_a_teacher_has_its_share_in_what_is_learned(data):
+    recipe = replace(RECIPE, teacher_share=0.25)
+    logits = np.random.default_rng(0).normal(0, 1, (8, 7))
+    shown = []
+
+    def teacher(faces):
+        shown.append(faces)
+        return {"consensus": logits}
+
+    faces, alone, plain = Batches(data, recipe, 1)[2]
+    same, targets, weights = Batches(data, recipe, 1, teacher)[2]
+    assert np.array_equal(faces, same)
+    assert np.array_equal(shown[0], faces[..., 0])
+    taught = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        targets["consensus"], 0.75 * alone["consensus"] + 0.25 * taught, rtol=1e-5
+    )
+    np.testing.assert_allclose(weights["consensus"], 0.75 * plain["consensus"] + 0.25, rtol=1e-5)
+    assert np.array_equal(targets["fer2013"], alone["fer2013"])
+
+
+def test_every_step_is_told_and_logged_for_tensorboard(data, tmp_path):
+    steps = []
+
+    def listener(event):
+        if event.kind in ("started", "advanced"):
+            steps.append((event.kind, event.amount))
+
+    with progress.listening(listener):
+        train.train("tiny", data, data, tmp_path, RECIPE)
+    assert steps[:2] == [("started", 6), ("advanced", 0)]
+    assert steps[2:] == [("advanced", 1)] * 6
+    (log,) = (tmp_path / "tensorboard").iterdir()
+    content = log.read_bytes()
+    assert all(tag in content for tag in (b"loss", b"fer2013", b"consensus"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"batch": 1}, {"learning_rate": 0.0}, {"warmup_epochs": 50.0}, {"seed": -1}],
+)
+def test_recipes_that_cannot_be(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Recipe(**wrong)

@@ -1,0 +1,66 @@
+"""What a training is made of; needs no Keras, so that the command line can list it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fer_core.errors import ConfigError
+
+
+def has_fast_bfloat16() -> bool:
+    """Return whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that changes what a training gives; stored in its checkpoint.
+
+    Attributes:
+        epochs: length of the schedule; ``minutes`` may stop earlier, to go on another time.
+        batch: faces a step.
+        learning_rate: its peak, after the warm-up; falls to 0 as a cosine.
+        warmup_epochs: epochs of linear rise.
+        weight_decay: AdamW's, not on biases and batch normalisation.
+        label_smoothing: of the fer2013 head, whose labels are wrong for about a third.
+        averaging: share of the mean kept each step, in the exponential mean of the weights.
+        seed: of initial weights, order, augmentation and dropout.
+        mixed_bfloat16: compute in bfloat16, keep the weights in float32; by default where the
+            processor multiplies such matrices itself.
+        teacher_share: share of the teacher's probabilities in what is to be learned (Hinton et
+            al. 2015); the rest are votes and labels. Without a teacher it means nothing.
+    """
+
+    epochs: int = 30
+    batch: int = 128
+    learning_rate: float = 2e-3
+    warmup_epochs: float = 1.0
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    averaging: float = 0.998
+    seed: int = 1
+    mixed_bfloat16: bool = field(default_factory=has_fast_bfloat16)
+    teacher_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        limits = {
+            "epochs": self.epochs >= 1,
+            "batch": self.batch >= 2,  # batch normalisation needs two
+            "learning_rate": self.learning_rate > 0,
+            "warmup_epochs": 0 <= self.warmup_epochs <= self.epochs,
+            "weight_decay": self.weight_decay >= 0,
+            "label_smoothing": 0 <= self.label_smoothing < 1,
+            "averaging": 0 <= self.averaging < 1,
+            "seed": self.seed >= 0,
+            "teacher_share": 0 <= self.teacher_share <= 1,
+        }
+        for name, holds in limits.items():
+            if not holds:
+                raise ConfigError(
+                    f"A training cannot have {name} {getattr(self, name)}.",
+                    hint="lecturepulse model train --help says what each is.",
+                )
