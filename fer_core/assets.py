@@ -35,6 +35,24 @@ DEEPFACE: Final = "deepface-package"
 
 DEEPFACE_FILE: Final = "facial_expression_model_weights.onnx"
 
+UNMOVED: Final = (0.0,) * len(EMOTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a head's logits become probabilities: softmax of ``(logits + offset) / temperature``.
+
+    Attributes:
+        temperature: above 0.
+        offset: of each class, in the order of ``EMOTIONS``.
+    """
+
+    temperature: float = 1.0
+    offset: tuple[float, ...] = UNMOVED
+
+
+UNCALIBRATED: Final = Calibration()
+
 
 @dataclass(frozen=True, slots=True)
 class ModelAsset:
@@ -46,7 +64,7 @@ class ModelAsset:
         sha256: checksum of the file.
         entry: the model's table in ``models/manifest.toml``.
         runtime: what runs this file: one of ``RUNTIMES``, or ``deepface``.
-        temperature: of each head, fitted to this file.
+        calibration: of each head, fitted to this file.
     """
 
     name: str
@@ -54,7 +72,7 @@ class ModelAsset:
     sha256: str
     entry: dict[str, Any] = field(hash=False)
     runtime: str = "keras"
-    temperature: dict[str, float] = field(default_factory=dict, hash=False)
+    calibration: dict[str, Calibration] = field(default_factory=dict, hash=False)
 
 
 def _root(in_checkout: str, in_wheel: str) -> Path:
@@ -187,7 +205,10 @@ def model(
         file["sha256"],
         entry,
         chosen,
-        file["temperature"],
+        {
+            head: Calibration(temperature, tuple(file.get("offset", {}).get(head, UNMOVED)))
+            for head, temperature in file["temperature"].items()
+        },
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_core import assets
-from fer_core.assets import ModelAsset
+from fer_core.assets import UNCALIBRATED, Calibration, ModelAsset
 from fer_core.errors import AssetCorrupt
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 
@@ -52,15 +52,20 @@ class Classifier:
     Args:
         network: the weights in a runtime.
         head: the head whose probabilities ``classify`` gives.
-        temperature: by which the logits of that head are divided.
+        calibration: of that head.
         mirror: whether the probabilities of a face and of its mirror image are averaged.
     """
 
     def __init__(
-        self, network: Network, *, head: str, temperature: float = 1.0, mirror: bool = False
+        self,
+        network: Network,
+        *,
+        head: str,
+        calibration: Calibration = UNCALIBRATED,
+        mirror: bool = False,
     ) -> None:
         self._network, self._mirror = network, mirror
-        self._head, self._temperature = head, temperature
+        self._head, self._calibration = head, calibration
         self._lock = threading.Lock()
 
     def logits(self, crops: NDArray[np.uint8]) -> Logits:
@@ -87,7 +92,8 @@ class Classifier:
         Raises:
             ValueError: the crops have another shape or type.
         """
-        scaled = self.logits(crops)[self._head].astype(np.float64) / self._temperature
+        scores = self.logits(crops)[self._head].astype(np.float64)
+        scaled = (scores + self._calibration.offset) / self._calibration.temperature
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
         return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -136,7 +142,7 @@ def load_classifier(asset: ModelAsset, *, threads: int | None = None) -> Classif
     return Classifier(
         network,
         head=head,
-        temperature=asset.temperature.get(head, 1.0),
+        calibration=asset.calibration.get(head, UNCALIBRATED),
         mirror=bool(asset.entry.get("mirror", False)),
     )
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from fer_core.errors import ConfigError
+from fer_core.records import EMOTIONS
 from fer_core.training import import_keras
 from fer_core.training.recipe import Recipe
 
@@ -165,7 +166,7 @@ def calibrate_model(
     data: Data,
     models: Models = Path("models"),
 ) -> int:
-    """Fit a published model's temperatures anew, on faces it did not learn from."""
+    """Calibrate a published model anew, on faces it did not learn from."""
     import_keras()
     from fer_core import terminal
     from fer_core.training import dataset
@@ -173,8 +174,16 @@ def calibrate_model(
 
     faces = dataset.read_dataset(data).part("valid")
     for runtime, heads in publishing.calibrate(name, faces, models).items():
-        for head, temperature in heads.items():
-            terminal.line(f"{name} {runtime} {head}: temperature {temperature}")
+        for head, found in heads.items():
+            offsets = ", ".join(
+                f"{emotion} {value:+.2f}"
+                for emotion, value in zip(EMOTIONS, found.offset, strict=True)
+                if value
+            )
+            terminal.line(
+                f"{name} {runtime} {head}: temperature {found.temperature}"
+                + (f", offsets {offsets}" if offsets else "")
+            )
     return 0
 
 

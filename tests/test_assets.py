@@ -7,6 +7,7 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from fer_core import assets
+from fer_core.assets import Calibration
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
 
 WEIGHTS = b"not really weights"
@@ -23,6 +24,7 @@ temperature = {{ consensus = 0.7 }}
 file = "small.keras"
 sha256 = "{SHA256}"
 temperature = {{ consensus = 0.8 }}
+offset = {{ consensus = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1] }}
 [models.other.files.keras]
 file = "other.keras"
 sha256 = "{"0" * 64}"
@@ -48,7 +50,7 @@ def checkout(tmp_path, monkeypatch):
 def test_the_default_model_is_found_and_checked(checkout):
     found = assets.model()
     assert (found.name, found.runtime, found.sha256) == ("small", "litert", SHA256)
-    assert found.temperature == {"consensus": 0.7}
+    assert found.calibration == {"consensus": Calibration(0.7)}
     assert found.path.read_bytes() == WEIGHTS
     assert found.entry["labels"] == ["angry"]
     assert assets.model("small") == found
@@ -73,7 +75,7 @@ def test_an_unknown_model_is_a_setting_gone_wrong(checkout):
 def test_the_runtime_may_be_chosen_and_falls_back_to_what_is_installed(checkout, monkeypatch):
     keras = assets.model("small", runtime="keras")
     assert (keras.runtime, keras.path.name) == ("keras", "small.keras")
-    assert keras.temperature == {"consensus": 0.8}
+    assert keras.calibration == {"consensus": Calibration(0.8, (0.1,) * 7)}
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else find(name)

@@ -14,6 +14,7 @@ import pytest
 
 from fer_core import assets, classify, video
 from fer_core.align import align_faces
+from fer_core.assets import Calibration
 from fer_core.classify import Classifier
 from fer_core.detect import YuNet
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
@@ -169,20 +170,22 @@ def network(faces):
     return {"consensus": np.column_stack([left, right, zero]).astype(np.float32)}
 
 
-def test_flip_averaging_and_temperature_by_hand(crops):
+def test_flip_averaging_and_calibration_by_hand(crops):
     crops = crops.copy()
     crops[:, :, 24:] //= 3
-    plain = Classifier(network, head="consensus", temperature=1.7, mirror=False)
-    mirrored = Classifier(network, head="consensus", temperature=1.7, mirror=True)
+    offset = (0.3, -0.2, 0.0, 0.0, 0.1, 0.0, 0.0)
+    calibration = Calibration(1.7, offset)
+    plain = Classifier(network, head="consensus", calibration=calibration, mirror=False)
+    mirrored = Classifier(network, head="consensus", calibration=calibration, mirror=True)
 
     def softmax(scores):
         powers = np.exp(scores.astype(float))
         return powers / powers.sum(axis=1, keepdims=True)
 
     one, other = network(crops)["consensus"], network(crops[:, :, ::-1])["consensus"]
-    np.testing.assert_allclose(plain.classify(crops), softmax(one / 1.7), atol=1e-6)
+    np.testing.assert_allclose(plain.classify(crops), softmax((one + offset) / 1.7), atol=1e-6)
     mean = (softmax(one) + softmax(other)) / 2
-    expected = softmax(np.log(mean) / 1.7)
+    expected = softmax((np.log(mean) + offset) / 1.7)
     np.testing.assert_allclose(mirrored.classify(crops), expected, atol=1e-5)
     assert np.abs(one - other).max() > 0.5
 

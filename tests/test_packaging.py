@@ -10,6 +10,7 @@ from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.tree import ROOT, name, tree
 
@@ -80,8 +81,10 @@ def test_it_brings_its_licence_and_asks_for_what_the_project_asks_for(wheel, nam
     assert f"{info}/licenses/LICENSE" in names
     with zipfile.ZipFile(wheel) as content:
         metadata = HeaderParser().parsestr(content.read(f"{info}/METADATA").decode())
-    asked = {"".join(sorted(wanted)) for wanted in metadata.get_all("Requires-Dist", [])}
-    assert asked == {"".join(sorted(wanted)) for wanted in PROJECT["dependencies"]}
+    wanted = [Requirement(line) for line in PROJECT["dependencies"]]
+    for extra, lines in PROJECT["optional-dependencies"].items():
+        wanted += [Requirement(f"{line}; extra == '{extra}'") for line in lines]
+    assert {Requirement(line) for line in metadata.get_all("Requires-Dist", [])} == set(wanted)
     assert metadata["Requires-Python"] == "<3.13,>=3.11"
 
 

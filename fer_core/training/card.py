@@ -86,6 +86,7 @@ def _overall(reports: Reports) -> str:
     def row(what: str, key: str, form: str) -> list[str]:
         return [what, *(_shown(reports[runtime][head], key, form) for head, runtime in columns)]
 
+    disgust = EMOTIONS.index("disgust")
     sizes = next(iter(reports.values()))[HEADS[0]]["by_size"]
     return _table(
         ["validation part", *(f"{head}, {key}" for head, key in columns)],
@@ -108,6 +109,10 @@ def _overall(reports: Reports) -> str:
             row("macro-F1", "macro_f1", ".3f"),
             row("neutral and sad taken for each other", "neutral_sad", ".1%"),
             row("temperature", "temperature", ".3f"),
+            [
+                "offset of disgust",
+                *(f"{reports[key][head]['offset'][disgust]:+.2f}" for head, key in columns),
+            ],
             row(f"ECE, {ECE_BINS} bins", "ece", ".3f"),
             row("ECE before calibration", "ece_before", ".3f"),
             row("mean divergence from the votes, nats", "divergence", ".3f"),

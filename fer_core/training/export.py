@@ -102,8 +102,8 @@ def export(
     return reports
 
 
-def calibrate(name: str, valid: FaceData, models: Path) -> dict[str, dict[str, float]]:
-    """Fit the temperatures of a published model anew; return them by runtime and head.
+def calibrate(name: str, valid: FaceData, models: Path) -> dict[str, dict[str, assets.Calibration]]:
+    """Calibrate a published model anew; return what was found by runtime and head.
 
     Args:
         name: a model of the manifest.
@@ -114,13 +114,13 @@ def calibrate(name: str, valid: FaceData, models: Path) -> dict[str, dict[str, f
         ConfigError, AssetMissing, AssetCorrupt: no such model, or not its published files.
     """
     entry = assets.model(name).entry
+    found: dict[str, dict[str, assets.Calibration]] = {}
     for runtime, file in entry["files"].items():
         classifier = classify.load_classifier(assets.model(name, runtime=runtime))
-        file["temperature"] = _rounded(
-            evaluate.best_temperatures(classifier.logits(valid.images), valid)
-        )
+        found[runtime] = evaluate.best_calibration(classifier.logits(valid.images), valid)
+        file.update(_as_table(found[runtime]))
     _publish(models, name, entry, {})
-    return {runtime: file["temperature"] for runtime, file in entry["files"].items()}
+    return found
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -144,25 +144,29 @@ def _measured(
     plain = assets.ModelAsset(name, path, sha256, entry, runtime)
     classifier = classify.load_classifier(plain)
     given = classifier.logits(valid.images)
-    temperature = _rounded(evaluate.best_temperatures(given, valid))
-    asset = assets.ModelAsset(name, path, sha256, entry, runtime, temperature)
-    report = evaluate.evaluate((asset, classify.load_classifier(asset)), valid)
+    calibration = evaluate.best_calibration(given, valid)
+    asset = assets.ModelAsset(name, path, sha256, entry, runtime, calibration)
+    report = evaluate.evaluate((asset, classifier), valid, given)
     once = classify.load_classifier(
         assets.ModelAsset(name, path, sha256, entry | {"mirror": False}, runtime)
     )
-    report["single"] = evaluate.measure(once.logits(valid.images), valid, temperature)
+    report["single"] = evaluate.measure(once.logits(valid.images), valid, calibration)
     report["alignment"] = _alignment(classifier, given, valid)
     file = {
         "file": path.name,
         "sha256": sha256,
         "size_bytes": path.stat().st_size,
-        "temperature": temperature,
     }
-    return file, report
+    return file | _as_table(calibration), report
 
 
-def _rounded(temperatures: dict[str, float]) -> dict[str, float]:
-    return {head: round(value, 4) for head, value in temperatures.items()}
+def _as_table(calibration: dict[str, assets.Calibration]) -> dict[str, Any]:
+    return {
+        "temperature": {head: found.temperature for head, found in calibration.items()},
+        "offset": {
+            head: list(found.offset) for head, found in calibration.items() if any(found.offset)
+        },
+    }
 
 
 def _alignment(

@@ -16,11 +16,11 @@ import keras
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' layer with TensorFlow's fused kernel while training; channels last, rank 4."""
+    """Keras' layer with TensorFlow's fused kernel while training; channels last."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalise ``(n, height, width, channels)``, and track mean and variance."""
-        if not training:
+        """Normalise ``(n, ..., channels)``, and track mean and variance; fused at rank 4."""
+        if not training or len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 

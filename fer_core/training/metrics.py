@@ -17,6 +17,9 @@ ECE_BINS: Final = 15
 TEMPERATURES: Final = (0.05, 20.0)
 """Least and greatest temperature that calibration may give."""
 
+STRENGTHS: Final = tuple(step / 10 for step in range(1, 8))
+"""How much of the classes' frequencies balancing may take out of the logits; 1 would be all."""
+
 _HALVINGS: Final = 60
 _LEAST_PROBABILITY: Final = 1e-12
 
@@ -116,6 +119,30 @@ def best_temperature(logits: Floats, truth: Indices) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return 2 / (low + high)
+
+
+def balance(logits: Floats, truth: Indices, costs: float) -> NDArray[np.float64]:
+    """Return offsets of the logits, ``(classes,)``, that favour rare classes (Menon et al. 2021).
+
+    They are ``-strength * log(frequency)``, mean 0, with the greatest strength of ``STRENGTHS``
+    that lowers accuracy by ``costs`` at most.
+
+    Args:
+        logits: ``(n, classes)``.
+        truth: ``(n,)`` indices of the true classes.
+        costs: a share of the faces.
+    """
+    classes = logits.shape[1]
+    # One more of each: a class that does not occur is rare, not impossible.
+    rarity = -np.log(np.bincount(truth, minlength=classes) + 1.0)
+    rarity -= rarity.mean()
+    least = (logits.argmax(axis=1) == truth).mean() - costs
+    best = np.zeros(classes)
+    for strength in STRENGTHS:
+        offset = strength * rarity
+        if ((logits + offset).argmax(axis=1) == truth).mean() >= least:
+            best = offset
+    return best
 
 
 def kept_above(probs: Floats, truth: Indices, least: float) -> tuple[float, float]:

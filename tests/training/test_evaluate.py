@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fer_core import cli
+from fer_core.assets import Calibration
 from fer_core.training import evaluate, metrics
 from fer_core.training.faces import HEADS, FaceData
 from tests.training import pictures
@@ -119,6 +120,44 @@ def test_faces_that_are_all_right_or_all_wrong_keep_within_the_limits():
     assert metrics.best_temperature(logits, np.roll(np.arange(7), 1)) == pytest.approx(high)
 
 
+def test_balancing_finds_the_rare_class_as_long_as_accuracy_allows():
+    # 990 faces of one class, ten of another that is as sure, but for its rarity.
+    truth = np.repeat([0, 1], [990, 10])
+    clear = np.where(truth[:, None] == np.arange(2), 4.0, 0.0)
+    assert metrics.balance(clear, truth, 0.0) == pytest.approx(
+        max(metrics.STRENGTHS) * np.log(991 / 11) / 2 * np.array([-1, 1])
+    )
+    logits = clear - [0, 4.5]  # every rare face lost, and found again by an offset of 0.5
+    offset = metrics.balance(logits, truth, 0.0)
+    assert ((logits + offset).argmax(axis=1) == truth).all()
+    # Any offset that finds the ten rare faces loses twenty common ones.
+    logits[:20, 1] = logits[:20, 0] - 0.2
+    assert not metrics.balance(logits, truth, 0.0).any()
+    assert metrics.balance(logits, truth, 0.011).any()
+
+
+def test_calibration_makes_probabilities_of_logits_once_moved_and_divided():
+    data = pictures.faces(70)
+    given = {"fer2013": RNG.normal(0, 1, (70, 7))}
+    offset = tuple(0.1 * step for step in range(7))
+    report = evaluate.measure(given, data, {"fer2013": Calibration(1.5, offset)})["fer2013"]
+    probs = np.array([slow_softmax(row + np.array(offset), 1.5) for row in given["fer2013"]])
+    assert report["accuracy"] == pytest.approx((probs.argmax(axis=1) == data.labels).mean())
+    assert report["ece"] == pytest.approx(metrics.calibration_error(probs, data.labels))
+    assert report["ece_before"] == pytest.approx(
+        metrics.calibration_error(metrics.softmax(given["fer2013"]), data.labels)
+    )
+    assert report["offset"] == list(offset)
+
+
+def test_the_consensus_head_is_never_balanced():
+    data = pictures.faces(140, seed=4)
+    given = {head: RNG.normal(0, 1, (140, 7)) for head in HEADS}
+    given["fer2013"] += 4 * np.eye(7)[data.labels]
+    found = evaluate.best_calibration(given, data)
+    assert not any(found["consensus"].offset)
+
+
 def test_kept_above():
     probs = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
     truth = np.array([0, 0, 0])
@@ -133,8 +172,8 @@ def test_each_head_is_measured_on_the_faces_it_has_a_truth_for():
     given = {head: RNG.normal(0, 1, (140, 7)) for head in ("consensus", "fer2013")}
     given["consensus"] += 4 * np.eye(7)[data.majority]
     given["fer2013"] += 4 * np.eye(7)[data.labels]
-    temperatures = evaluate.best_temperatures(given, data)
-    report = evaluate.measure(given, data, temperatures)
+    calibration = {"consensus": Calibration(0.7)}
+    report = evaluate.measure(given, data, calibration)
     assert report["fer2013"]["faces"] == 140
     assert report["consensus"]["faces"] == data.has_majority.sum() < 140
     for head, truth, known in (
@@ -154,7 +193,7 @@ def test_each_head_is_measured_on_the_faces_it_has_a_truth_for():
         )
         assert of["faces_without_duplicates"] == fresh.sum()
         assert np.sum(of["confusion"]) == known.sum()
-        assert of["temperature"] == temperatures[head]
+        assert of["temperature"] == calibration.get(head, Calibration()).temperature
     assert "divergence" not in report["fer2013"]
     assert [row["least"] for row in report["consensus"]["thresholds"]] == [0.3, 0.35, 0.4, 0.5]
     json.dumps(report)
@@ -171,7 +210,6 @@ def test_the_bins_of_the_reliability_diagram():
 
 def test_faces_are_shrunk_and_enlarged_again():
     images = np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8)
-    assert evaluate.shrunk(images, 48) is images
     small = evaluate.shrunk(images, 24)
     # The mean of four pixels, and pixels between two such means.
     exact = images.reshape(3, 24, 2, 24, 2).mean(axis=(2, 4))
@@ -200,7 +238,7 @@ def test_without_votes_or_known_duplicates_nothing_is_made_up():
         np.zeros_like(voted.has_majority),
     )
     given = {head: RNG.normal(0, 1, (70, 7)) for head in HEADS}
-    assert evaluate.best_temperatures(given, data)["consensus"] == 1
+    assert evaluate.best_calibration(given, data)["consensus"] == Calibration()
     report = evaluate.measure(given, data, {})
     assert "consensus" not in report
     assert report["fer2013"]["accuracy_without_duplicates"] is None

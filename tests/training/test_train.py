@@ -116,23 +116,43 @@ def test_without_votes_the_labels_stand_in_for_them(data):
 
 def test_a_teacher_has_its_share_in_what_is_learned(data):
     recipe = replace(RECIPE, teacher_share=0.25)
-    logits = np.random.default_rng(0).normal(0, 1, (8, 7))
+    taught = {"consensus": np.random.default_rng(0).dirichlet(np.ones(7), len(data))}
+    rows = np.random.default_rng([recipe.seed, 1]).permutation(len(data))[16:24]
+    faces, alone, plain = Batches(data, recipe, 1)[2]
+    same, targets, weights = Batches(data, recipe, 1, taught)[2]
+    assert np.array_equal(faces, same)
+    np.testing.assert_allclose(
+        targets["consensus"],
+        0.75 * alone["consensus"] + 0.25 * taught["consensus"][rows],
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(weights["consensus"], 0.75 * plain["consensus"] + 0.25, rtol=1e-5)
+    assert np.array_equal(targets["fer2013"], alone["fer2013"])
+
+
+def test_the_teacher_reads_each_face_once_as_it_is(data, tmp_path):
     shown = []
 
     def teacher(faces):
         shown.append(faces)
-        return {"consensus": logits}
+        return {"fer2013": np.tile([9.0, 0, 0, 0, 0, 0, 0], (len(faces), 1))}
 
-    faces, alone, plain = Batches(data, recipe, 1)[2]
-    same, targets, weights = Batches(data, recipe, 1, teacher)[2]
-    assert np.array_equal(faces, same)
-    assert np.array_equal(shown[0], faces[..., 0])
-    taught = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(
-        targets["consensus"], 0.75 * alone["consensus"] + 0.25 * taught, rtol=1e-5
-    )
-    np.testing.assert_allclose(weights["consensus"], 0.75 * plain["consensus"] + 0.25, rtol=1e-5)
-    assert np.array_equal(targets["fer2013"], alone["fer2013"])
+    recipe = replace(RECIPE, epochs=6, learning_rate=0.05, teacher_share=1.0, averaging=0.0)
+    model = train.train("tiny", data, data, tmp_path, recipe, teacher=teacher)
+    assert len(shown) == 1
+    assert np.array_equal(shown[0], data.images)
+    given = model.predict(data.images[..., None].astype(np.float32), verbose=0)["fer2013"]
+    assert (given.argmax(axis=1) == 0).all()  # as it was taught, whatever the labels say
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lecturenet", "custom_cnn", "deepface"])
+def test_the_real_networks_learn_in_bfloat16_too(name, data, tmp_path):
+    began = zoo.build(name)
+    recipe = Recipe(epochs=1, batch=8, warmup_epochs=0, averaging=0.0, mixed_bfloat16=True)
+    model = train.train(name, data, data, tmp_path, recipe)
+    assert [w.shape for w in began.get_weights()] == [w.shape for w in model.get_weights()]
+    assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
 def test_every_step_is_told_and_logged_for_tensorboard(data, tmp_path):
