@@ -109,11 +109,17 @@ def evaluate_model(
     chosen = part or ("test" if "test" in faces.parts else "valid")
     report = measuring.evaluate(opened, faces.part(chosen)) | {"part": chosen}
     if plot is not None:
-        plot.write_text(card.reliability_svg(opened[0].name, {"": report}), encoding="utf-8")
+        drawn = card.reliability_svg(opened[0].name, {"": report}, chosen)
+        try:
+            plot.write_text(drawn, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"{plot} cannot be written: {error.strerror}.", hint="Give another --plot."
+            ) from error
     if json:
         import json as json_module
 
-        sys.stdout.write(json_module.dumps(report, indent=2) + "\n")
+        sys.stdout.write(json_module.dumps(report, indent=2, allow_nan=False) + "\n")
         return 0
     for sentence in faces.overlaps():
         terminal.line(sentence)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from fer_core.records import EMOTIONS
 from fer_core.svg import number, tag
-from fer_core.training.evaluate import Report
+from fer_core.training.evaluate import Report, shown
 from fer_core.training.faces import HEADS
 from fer_core.training.metrics import ECE_BINS
 
@@ -46,11 +46,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _shown(figures: Mapping[str, Any], key: str, form: str) -> str:
-    value = figures.get(key)
-    return "–" if value is None else format(value, form)
-
-
 def _models(models: Mapping[str, Any]) -> str:
     head = ["model", "runs as", "MB", "ms per face"]
     head += [f"{head}: {what}" for head in HEADS for what in ("accuracy", "macro-F1", "ECE")]
@@ -61,11 +56,14 @@ def _models(models: Mapping[str, Any]) -> str:
             any_head = next(iter(metrics.values()))
             row = [f"`{name}`", _RUNTIME_WORDS[runtime]]
             row += [f"{file['size_bytes'] / 1e6:.1f}" if file else "not shipped"]
-            row += [_shown(any_head, "ms_per_face", ".2f")]
+            row += [shown(any_head["ms_per_face"], ".2f")]
             for each in HEADS:
                 figures = metrics.get(each, {})
-                row += [_shown(figures, "accuracy", ".2%"), _shown(figures, "macro_f1", ".3f")]
-                row += [_shown(figures, "ece", ".3f")]
+                row += [
+                    shown(figures.get("accuracy"), ".2%"),
+                    shown(figures.get("macro_f1"), ".3f"),
+                ]
+                row += [shown(figures.get("ece"), ".3f")]
             rows.append(row)
     return _table(head, rows) + "\n"
 
@@ -84,7 +82,7 @@ def _overall(reports: Reports) -> str:
     columns = [(head, key) for head in HEADS for key in reports]
 
     def row(what: str, key: str, form: str) -> list[str]:
-        return [what, *(_shown(reports[runtime][head], key, form) for head, runtime in columns)]
+        return [what, *(shown(reports[runtime][head].get(key), form) for head, runtime in columns)]
 
     disgust = EMOTIONS.index("disgust")
     sizes = next(iter(reports.values()))[HEADS[0]]["by_size"]
@@ -125,7 +123,10 @@ def _overall(reports: Reports) -> str:
 def _recall(report: Report) -> str:
     return "Recall:\n\n" + _table(
         ["class", *HEADS],
-        [[name, *(f"{report[head]['recall'][name]:.1%}" for head in HEADS)] for name in EMOTIONS],
+        [
+            [name, *(shown(report[head]["recall"][name], ".1%") for head in HEADS)]
+            for name in EMOTIONS
+        ],
     )
 
 
@@ -141,7 +142,7 @@ def _thresholds(consensus: Report) -> str:
         _table(
             ["top probability", "faces kept", "right among them"],
             [
-                [f"{row['least']:g}", f"{row['kept']:.1%}", f"{row['accuracy']:.1%}"]
+                [f"{row['least']:g}", f"{row['kept']:.1%}", shown(row["accuracy"], ".1%")]
                 for row in consensus["thresholds"]
             ],
         )
@@ -156,8 +157,8 @@ def _alignment(alignment: Report) -> str:
             ["", *HEADS],
             [
                 ["faces", *(str(alignment[head]["faces"]) for head in HEADS)],
-                ["picture as it is", *(f"{alignment[head]['as_is']:.1%}" for head in HEADS)],
-                ["cut out anew", *(f"{alignment[head]['aligned']:.1%}" for head in HEADS)],
+                ["picture as it is", *(shown(alignment[head]["as_is"], ".1%") for head in HEADS)],
+                ["cut out anew", *(shown(alignment[head]["aligned"], ".1%") for head in HEADS)],
             ],
         )
     )
@@ -173,7 +174,7 @@ _STYLE = (
 )
 
 
-def reliability_svg(name: str, reports: Reports) -> str:
+def reliability_svg(name: str, reports: Reports, part: str = "valid") -> str:
     """Return a picture of how far the probabilities can be believed, a panel for each head.
 
     Above, the share of right faces by top probability (the diagonal is perfect calibration);
@@ -189,7 +190,7 @@ def reliability_svg(name: str, reports: Reports) -> str:
         )
         for i, head in enumerate(heads)
     ]
-    title = f"Reliability of {name} on the validation part"
+    title = f"Reliability of {name} on the part {part}"
     picture = tag(
         "svg",
         tag("title", title),

@@ -67,9 +67,18 @@ def truth_of(head: str, data: FaceData) -> tuple[NDArray[np.int64], NDArray[np.b
     return data.labels, np.ones(len(data), np.bool_)
 
 
-def share(flags: NDArray[np.bool_]) -> float:
-    """Return the share of true ones; NaN of none at all."""
-    return float(flags.mean()) if len(flags) else float("nan")
+def share(flags: NDArray[np.bool_]) -> float | None:
+    """Return the share of true ones; None of none at all."""
+    return float(flags.mean()) if len(flags) else None
+
+
+def shown(value: float | None, form: str) -> str:
+    """Return a figure as text; a dash for what could not be measured."""
+    return "–" if value is None else format(value, form)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value  # NaN is no JSON
 
 
 def best_calibration(given: Logits, data: FaceData) -> dict[str, Calibration]:
@@ -121,7 +130,10 @@ def _measure_head(
         "accuracy_without_duplicates": None if fresh is None else share(right[fresh]),
         "faces_without_duplicates": None if fresh is None else int(fresh.sum()),
         "macro_f1": metrics.macro_f1(counts),
-        "recall": dict(zip(EMOTIONS, metrics.recall(counts).tolist(), strict=True)),
+        "recall": {
+            name: _known(value)
+            for name, value in zip(EMOTIONS, metrics.recall(counts).tolist(), strict=True)
+        },
         "confusion": counts.tolist(),
         "temperature": calibration.temperature,
         "offset": list(calibration.offset),
@@ -136,27 +148,24 @@ def _measure_head(
         report["divergence_before"] = metrics.divergence(
             data.votes[voted], metrics.softmax(given)[voted]
         )
-        report["thresholds"] = [
-            dict(
-                zip(
-                    ("least", "kept", "accuracy"),
-                    (least, *metrics.kept_above(probs[known], truth[known], least)),
-                    strict=True,
-                )
-            )
-            for least in THRESHOLDS
-        ]
+        rows: list[dict[str, float | None]] = []
+        for least in THRESHOLDS:
+            kept, accuracy = metrics.kept_above(probs[known], truth[known], least)
+            rows.append({"least": least, "kept": kept, "accuracy": _known(accuracy)})
+        report["thresholds"] = rows
     return report
 
 
-def _mixed_up(counts: NDArray[np.int64], one: str, other: str) -> float:
+def _mixed_up(counts: NDArray[np.int64], one: str, other: str) -> float | None:
     """Return the share of the faces of two classes that are taken for the other of the two."""
     i, j = EMOTIONS.index(one), EMOTIONS.index(other)
     faces = int(counts[[i, j]].sum())
-    return float(counts[i, j] + counts[j, i]) / faces if faces else float("nan")
+    return float(counts[i, j] + counts[j, i]) / faces if faces else None
 
 
-def by_size(classifier: Classifier, data: FaceData, given: Logits) -> dict[str, dict[str, float]]:
+def by_size(
+    classifier: Classifier, data: FaceData, given: Logits
+) -> dict[str, dict[str, float | None]]:
     """Return each head's accuracy on faces shrunk to each of ``SIZES_PX`` and enlarged again.
 
     Args:
@@ -164,7 +173,7 @@ def by_size(classifier: Classifier, data: FaceData, given: Logits) -> dict[str, 
         data: faces of 48 px with their truth.
         given: the classifier's logits for them as they are.
     """
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float | None]] = {}
     for size in SIZES_PX:
         whole = size >= FACE_SIZE_PX
         logits = given if whole else classifier.logits(shrunk(data.images, size))
@@ -241,29 +250,29 @@ def as_text(report: Report) -> str:
             lines += ["", f"{head}: these faces have no such labels, or the model no such head"]
             continue
         of = report[head]
-        without = of["accuracy_without_duplicates"]
         lines += [
             "",
             f"{head}: {of['faces']} faces, {of['ms_per_face']:.2f} ms each",
             f"  accuracy {of['accuracy']:.2%}, macro-F1 {of['macro_f1']:.3f}",
-            "  the same on faces not in train: "
-            + ("not known" if without is None else f"{without:.2%}"),
+            f"  the same on faces not in train: {shown(of['accuracy_without_duplicates'], '.2%')}",
             "  accuracy by height of the face: "
-            + ", ".join(f"{size} px {value:.2%}" for size, value in of["by_size"].items()),
+            + ", ".join(
+                f"{size} px {shown(right, '.2%')}" for size, right in of["by_size"].items()
+            ),
             f"  ECE {of['ece']:.3f} ({of['ece_before']:.3f} before calibration)",
-            f"  neutral and sad faces taken for each other: {of['neutral_sad']:.1%}",
+            f"  neutral and sad faces taken for each other: {shown(of['neutral_sad'], '.1%')}",
         ]
         if "divergence" in of:
             lines.append(f"  divergence from the votes {of['divergence']:.3f} nats")
             lines += [
                 f"  top probability ≥ {row['least']}: {row['kept']:.1%} of the faces, "
-                f"{row['accuracy']:.1%} right"
+                f"{shown(row['accuracy'], '.1%')} right"
                 for row in of["thresholds"]
             ]
         lines.append("  recall, and what each true class (row) was taken for:")
         lines.append(" " * 20 + "".join(f"{name:>9}" for name in EMOTIONS))
         lines += [
-            f"  {name:>9} {of['recall'][name]:>7.1%}" + "".join(f"{n:>9}" for n in row)
+            f"  {name:>9} {shown(of['recall'][name], '.1%'):>7}" + "".join(f"{n:>9}" for n in row)
             for name, row in zip(EMOTIONS, of["confusion"], strict=True)
         ]
     return "\n".join(lines)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import keras
-import numpy as np
 
 from fer_core import __version__, assets, classify
 from fer_core.errors import InputError
@@ -253,11 +252,12 @@ def _toml_document(listed: dict[str, Any]) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+        known = {key: inner for key, inner in value.items() if inner is not None}
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in known.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
     if isinstance(value, float):
-        return "nan" if np.isnan(value) else str(round(value, 4))
+        return str(round(value, 4))
     return json.dumps(value)
 
 

@@ -271,11 +271,28 @@ def test_shipped_weights_are_measured_from_the_command_line(tmp_path, capsys):
     assert report["part"] == "valid"
     assert "consensus: " in evaluate.as_text(report)
     drawn = ET.parse(plot).getroot()
-    assert drawn.find("{*}title").text == "Reliability of lecturenet on the validation part"
+    assert drawn.find("{*}title").text == "Reliability of lecturenet on the part valid"
     # A point and a bar for each bin of each head, a frame each, and the paper.
     bins = [len(report[head]["reliability"]) for head in HEADS]
     assert len(drawn.findall(".//{*}circle")) == sum(bins)
     assert len(drawn.findall(".//{*}rect")) == sum(bins) + 3
+
+
+def test_a_class_that_nobody_voted_for_has_no_recall_in_json(tmp_path, capsys):
+    columns = pictures.columns(21) | {"votes_disgust": [0] * 21}
+    pictures.write(tmp_path / "fer2013-test.parquet", columns)
+    words = ("evaluate", "lecturenet", "--data", tmp_path, "--json")
+    assert run(*words) == 0
+
+    def refused(word):
+        raise AssertionError(word)
+
+    report = json.loads(capsys.readouterr().out, parse_constant=refused)
+    assert report["part"] == "test"
+    assert report["consensus"]["recall"]["disgust"] is None
+    assert "disgust       –" in evaluate.as_text(report)
+    assert run(*words, "--plot", tmp_path / "absent" / "plot.svg") == 2
+    assert "plot.svg cannot be written" in capsys.readouterr().err
 
 
 def test_models_and_card_are_listed(capsys):
