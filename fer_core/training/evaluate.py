@@ -163,16 +163,15 @@ def _mixed_up(counts: NDArray[np.int64], one: str, other: str) -> float | None:
     return float(counts[i, j] + counts[j, i]) / faces if faces else None
 
 
-def by_size(
-    classifier: Classifier, data: FaceData, given: Logits
-) -> dict[str, dict[str, float | None]]:
+def by_size(opened: Opened, data: FaceData, given: Logits) -> dict[str, dict[str, float | None]]:
     """Return each head's accuracy on faces shrunk to each of ``SIZES_PX`` and enlarged again.
 
     Args:
-        classifier: what reads the smaller faces.
+        opened: what reads the smaller faces.
         data: faces of 48 px with their truth.
-        given: the classifier's logits for them as they are.
+        given: the model's logits for them as they are.
     """
+    asset, classifier = opened
     found: dict[str, dict[str, float | None]] = {}
     for size in SIZES_PX:
         whole = size >= FACE_SIZE_PX
@@ -180,7 +179,8 @@ def by_size(
         for head in logits:
             truth, known = truth_of(head, data)
             if known.any():
-                right = logits[head].argmax(axis=1) == truth
+                scores = logits[head] + asset.calibration.get(head, UNCALIBRATED).offset
+                right = scores.argmax(axis=1) == truth
                 found.setdefault(head, {})[str(size)] = share(right[known])
     return found
 
@@ -234,7 +234,7 @@ def evaluate(opened: Opened, data: FaceData, given: Logits | None = None) -> Rep
     speed = ms_per_face(classifier)
     given = classifier.logits(data.images) if given is None else given
     heads = measure(given, data, asset.calibration)
-    sizes = by_size(classifier, data, given)
+    sizes = by_size(opened, data, given)
     report: Report = {"model": asset.name, "runtime": asset.runtime, "sha256": asset.sha256}
     report["size_bytes"] = asset.path.stat().st_size
     for head, figures in heads.items():
