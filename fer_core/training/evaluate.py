@@ -84,14 +84,13 @@ def _known(value: float) -> float | None:
 def best_calibration(given: Logits, data: FaceData) -> dict[str, Calibration]:
     """Return each head's calibration: the temperature that makes the truth likeliest.
 
-    For the heads in ``BALANCED`` also an offset, found before it. A head without any truth
-    stays uncalibrated.
+    For the heads in ``BALANCED`` also an offset, found before it. A head that the faces have no
+    truth for is left out.
     """
     found: dict[str, Calibration] = {}
     for head, logits in given.items():
         truth, known = truth_of(head, data)
         if not known.any():
-            found[head] = UNCALIBRATED
             continue
         scores, right = logits[known], truth[known]
         moved = metrics.balance(scores, right, BALANCE_COSTS) if head in BALANCED else UNMOVED

@@ -327,4 +327,5 @@ def _place(root: Path, name: PurePosixPath) -> tuple[str, int]:
             f"{root}: {name} lies in a folder of no known class, '{name.parts[-2]}'.",
             hint=f"Classes are: {', '.join(EMOTIONS)}.",
         )
-    return parts[0], EMOTIONS.index(folders[-1])
+    # The innermost: what lies around a data set may be called "training_data".
+    return parts[-1], EMOTIONS.index(folders[-1])

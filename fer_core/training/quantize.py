@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_core.classify import BATCH, silent_stderr
+from fer_core.errors import InputError
 from fer_core.records import FACE_SIZE_PX
 
 CALIBRATION_BATCHES: Final = 16
@@ -32,7 +33,15 @@ def to_int8(model: keras.Model, faces: NDArray[np.uint8]) -> bytes:
     Args:
         model: takes ``(n, 48, 48, 1)``, gives logits by head.
         faces: ``(n, 48, 48)`` grey, such as the model will see; the first batches are used.
+
+    Raises:
+        InputError: fewer faces than one batch, from which no range can be read.
     """
+    if len(faces) < BATCH:
+        raise InputError(
+            f"{len(faces)} faces are too few to quantise a model.",
+            hint=f"Give training data with {BATCH} faces at least.",
+        )
     import tensorflow as tf
 
     shape = (BATCH, FACE_SIZE_PX, FACE_SIZE_PX, 1)

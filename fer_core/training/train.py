@@ -140,6 +140,9 @@ def train(
         first, mean = _restore(out / CHECKPOINT, name, recipe, model)
         progress.tell("note", f"continuing after epoch {first} of {recipe.epochs}")
     averaged.set_weights(mean)
+    published = out / f"{name}.keras"
+    if first and not published.exists():
+        _replace(published, averaged.save)
     taught: Logits | None = None
     if teacher is not None:
         progress.tell("note", "the teacher reads the faces")
@@ -155,8 +158,9 @@ def train(
             began = time.monotonic()
             loss = _epoch(model, Batches(train_data, recipe, epoch, taught), mean, recipe)
             averaged.set_weights(mean)
+            # In this order: killed in between, the epoch is done again, and nothing is missing.
+            _replace(published, averaged.save)
             _save(out / CHECKPOINT, name, recipe, epoch + 1, model, mean)
-            _replace(out / f"{name}.keras", averaged.save)
             figures = {"loss": loss} | _accuracy(averaged, valid_data)
             for key, value in figures.items():
                 log.add_scalar(key, value, epoch + 1)

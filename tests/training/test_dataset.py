@@ -235,9 +235,9 @@ def test_pictures_by_class_in_a_folder_or_an_archive(tmp_path, packed):
         path = tmp_path / "archive.zip"
         with zipfile.ZipFile(path, "w") as archive:
             for file in sorted(folder.rglob("*.png")):
-                archive.write(file, f"fer/{file.relative_to(folder)}")
-            archive.writestr("__MACOSX/fer/train/happy/._0.png", b"")
-            archive.writestr("fer/readme.txt", b"")
+                archive.write(file, f"training_data/{file.relative_to(folder)}")
+            archive.writestr("__MACOSX/training_data/train/happy/._0.png", b"")
+            archive.writestr("training_data/readme.txt", b"")
     data = dataset.read_dataset(path)
     train, valid, test = (data.part(name) for name in dataset.PARTS)
     assert len(train) + len(valid) == 85

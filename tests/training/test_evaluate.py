@@ -238,7 +238,7 @@ def test_without_votes_or_known_duplicates_nothing_is_made_up():
         np.zeros_like(voted.has_majority),
     )
     given = {head: RNG.normal(0, 1, (70, 7)) for head in HEADS}
-    assert evaluate.best_calibration(given, data)["consensus"] == Calibration()
+    assert evaluate.best_calibration(given, data).keys() == {"fer2013"}
     report = evaluate.measure(given, data, {})
     assert "consensus" not in report
     assert report["fer2013"]["accuracy_without_duplicates"] is None

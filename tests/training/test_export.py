@@ -142,6 +142,11 @@ def test_the_same_weights_give_the_same_int8_file():
     assert to_int8(model, faces) == to_int8(model, faces)
 
 
+def test_too_few_faces_to_quantise_are_refused():
+    with pytest.raises(InputError, match="63 faces are too few"):
+        to_int8(network("lecturenet"), pictures.faces(63).images)
+
+
 def test_temperatures_are_fitted_anew(checkout, capsys):
     path = checkout / "models" / "manifest.toml"
     before = path.read_text()

@@ -69,8 +69,12 @@ def test_the_file_holds_the_averaged_float32_model(data, tmp_path):
 
 def test_a_finished_training_is_only_read_back(data, tmp_path):
     weights, _ = run(data, tmp_path)
+    file = tmp_path / "tiny.keras"
+    file.unlink()  # lost, but the checkpoint holds it too
     again, said = run(data, tmp_path)
     assert said == ["continuing after epoch 2 of 2"]
+    stored = keras.saving.load_model(file, compile=False, safe_mode=True).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(weights, stored, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(weights, again, strict=True))
 
 
