@@ -118,7 +118,7 @@ def train(
         start: a model of the same architecture whose weights to begin with, unless ``out``
             holds a checkpoint already; None to begin at random.
         teacher: a trained network to learn from as well, ``recipe.teacher_share`` of it. It reads
-            each face once, as it is: for the varied ones it would cost a quarter of every step.
+            each face once, as it is: for the varied ones it would slow every step.
         minutes: stop at the end of the first epoch after so many; None for no limit.
 
     Raises:
