@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -15,6 +15,9 @@ from fer_core.errors import ConfigError
 from fer_core.records import EMOTIONS
 from fer_core.training import import_keras
 from fer_core.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from fer_core.training.evaluate import Report
 
 app = App(
     name="model",
@@ -124,9 +127,16 @@ def evaluate_model(
     for sentence in faces.overlaps():
         terminal.line(sentence)
     terminal.line(f"Part: {chosen}")
-    for row in measuring.as_text(report).split("\n"):
-        terminal.line(row)
+    _tell(report)
     return 0
+
+
+def _tell(report: Report) -> None:
+    from fer_core import terminal
+    from fer_core.training.evaluate import as_text
+
+    for row in as_text(report).split("\n"):
+        terminal.line(row)
 
 
 @app.command(name="export")
@@ -136,15 +146,11 @@ def export_model(
     *,
     data: Data,
     models: Models = Path("models"),
-    runtimes: Annotated[
-        tuple[Runtime, ...], Parameter(name="--runtime", help="Files to publish. Default: all.")
-    ] = ("litert", "keras"),
 ) -> int:
     """Publish a trained model: quantise, calibrate, measure, and write manifest and card."""
     import_keras()
     from fer_core import terminal
     from fer_core.training import dataset
-    from fer_core.training import evaluate as measuring
     from fer_core.training import export as publishing
 
     if not models.is_dir():
@@ -155,12 +161,10 @@ def export_model(
         faces.part("train"),
         faces.part("valid"),
         models,
-        runtimes=runtimes,
         say=terminal.line,
     )
     for report in reports.values():
-        for row in measuring.as_text(report).split("\n"):
-            terminal.line(row)
+        _tell(report)
     return 0
 
 
@@ -170,7 +174,6 @@ def calibrate_model(
     /,
     *,
     data: Data,
-    models: Models = Path("models"),
 ) -> int:
     """Calibrate a published model anew, on faces it did not learn from."""
     import_keras()
@@ -179,7 +182,7 @@ def calibrate_model(
     from fer_core.training import export as publishing
 
     faces = dataset.read_dataset(data).part("valid")
-    for runtime, heads in publishing.calibrate(name, faces, models).items():
+    for runtime, heads in publishing.calibrate(name, faces).items():
         for head, found in heads.items():
             offsets = ", ".join(
                 f"{emotion} {value:+.2f}"

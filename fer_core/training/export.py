@@ -21,7 +21,7 @@ from typing import Any, Final
 import keras
 
 from fer_core import __version__, assets, classify
-from fer_core.errors import InputError
+from fer_core.errors import ConfigError, InputError
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training import card, evaluate
 from fer_core.training.alignment import realigned
@@ -48,7 +48,6 @@ def export(
     valid: FaceData,
     models: Path,
     *,
-    runtimes: tuple[str, ...] = assets.RUNTIMES,
     say: Callable[[str], None] = print,
 ) -> dict[str, evaluate.Report]:
     """Publish weights in a folder of models; return their figures on the validation part.
@@ -60,15 +59,21 @@ def export(
         train: faces to read the ranges of the int8 activations off.
         valid: faces to calibrate and measure on.
         models: the folder with ``manifest.toml`` and ``MODEL_CARD.md``.
-        runtimes: whose files to publish, of ``assets.RUNTIMES``.
         say: takes one line for each step.
 
     Returns:
         the figures by runtime.
 
     Raises:
-        InputError: the weights are no model of ``zoo``.
+        InputError: the weights are no model of ``zoo``, or the faces are too few to quantise, or
+            without FER+ votes. Nothing has been changed then.
     """
+    for head in HEADS:
+        if not evaluate.truth_of(head, valid)[1].any():
+            raise InputError(
+                f"The part 'valid' has nothing to calibrate the head '{head}' on.",
+                hint="Publish with data that has FER+ votes.",
+            )
     trunk = read_model(weights)
     if trunk.name not in ARCHITECTURES:
         raise InputError(
@@ -77,9 +82,9 @@ def export(
         )
     entry = _entry()
     reports: dict[str, evaluate.Report] = {}
-    for runtime in runtimes:
-        say(f"{trunk.name} for {runtime}: writing, calibrating, measuring")
-        with tempfile.TemporaryDirectory(dir=models) as folder:
+    with tempfile.TemporaryDirectory(dir=models) as folder:
+        for runtime in assets.RUNTIMES:
+            say(f"{trunk.name} for {runtime}: writing, calibrating, measuring")
             path = Path(folder) / f"{trunk.name}{SUFFIX[runtime]}"
             if runtime == "litert":
                 # In the order of the file the faces are mixed already; a fixed choice suffices.
@@ -94,25 +99,33 @@ def export(
             }
             if file["size_bytes"] <= MOST_BYTES:
                 entry["files"][runtime] = file
-                path.replace(models / path.name)
             else:
                 say(f"{path.name} has {file['size_bytes'] / 1e6:.0f} MB and is not published")
-    _publish(models, trunk.name, entry, reports)
+        # All at once: a manifest that does not fit its files stops every job.
+        for file in entry["files"].values():
+            (Path(folder) / file["file"]).replace(models / file["file"])
+        _publish(models, trunk.name, entry, reports)
     return reports
 
 
-def calibrate(name: str, valid: FaceData, models: Path) -> dict[str, dict[str, assets.Calibration]]:
+def calibrate(name: str, valid: FaceData) -> dict[str, dict[str, assets.Calibration]]:
     """Calibrate a published model anew; return what was found by runtime and head.
 
     Args:
         name: a model of the manifest.
         valid: labelled faces, none of them learned from.
-        models: the folder with ``manifest.toml``.
 
     Raises:
-        ConfigError, AssetMissing, AssetCorrupt: no such model, or not its published files.
+        ConfigError: no such model, or not one of ours.
+        AssetMissing, AssetCorrupt: not its published files.
     """
-    entry = assets.model(name).entry
+    if name == assets.DEEPFACE:
+        raise ConfigError(
+            f"The model '{name}' cannot be calibrated: its files are not ours.",
+            hint="Name a model that `lecturepulse model list` shows files of.",
+        )
+    published = assets.model(name)
+    entry = published.entry
     found: dict[str, dict[str, assets.Calibration]] = {}
     for runtime, file in entry["files"].items():
         asset = assets.model(name, runtime=runtime)
@@ -121,7 +134,7 @@ def calibrate(name: str, valid: FaceData, models: Path) -> dict[str, dict[str, a
         # A head that these faces have no truth for stays as it is.
         found[runtime] = asset.calibration | better
         file.update(_as_table(found[runtime]))
-    _publish(models, name, entry, {})
+    _publish(published.path.parent, name, entry, {})
     return found
 
 

@@ -151,8 +151,7 @@ def test_temperatures_are_fitted_anew(checkout, capsys):
     path = checkout / "models" / "manifest.toml"
     before = path.read_text()
     path.write_text(re.sub(r"temperature = .*", "temperature = { consensus = 9.0 }", before))
-    words = ["--data", checkout, "--models", checkout / "models"]
-    assert run("calibrate", "custom_cnn", *words) == 0
+    assert run("calibrate", "custom_cnn", "--data", checkout) == 0
     assert "custom_cnn litert consensus: temperature" in capsys.readouterr().out
     was = tomllib.loads(before)["models"]["custom_cnn"]["files"]
     now = manifest(checkout)["models"]["custom_cnn"]["files"]
@@ -160,8 +159,30 @@ def test_temperatures_are_fitted_anew(checkout, capsys):
         assert now[runtime]["temperature"] == pytest.approx(file["temperature"], rel=1e-3)
 
 
+def test_without_votes_nothing_is_published_and_no_calibration_lost(checkout, capsys):
+    columns = pictures.columns(70, seed=1)
+    unvoted = {name: columns[name] for name in ("image", "label", "duplicate_of_train")}
+    pictures.write(checkout / "valid.parquet", unvoted)
+    folder = checkout / "models"
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    was = manifest(checkout)["models"]["custom_cnn"]["files"]
+    file = checkout / "trained-lecturenet.keras"
+    assert run("export", file, "--data", checkout, "--models", folder) == 1
+    assert "'consensus'" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    assert run("calibrate", "custom_cnn", "--data", checkout) == 0
+    now = manifest(checkout)["models"]["custom_cnn"]["files"]
+    for runtime, file in was.items():
+        assert now[runtime]["temperature"]["consensus"] == file["temperature"]["consensus"]
+
+
+def test_only_our_own_models_are_calibrated(checkout, capsys):
+    assert run("calibrate", assets.DEEPFACE, "--data", checkout) == 2
+    assert "not ours" in capsys.readouterr().err
+
+
 def test_a_file_too_large_for_a_repository_is_measured_only(checkout, monkeypatch):
-    monkeypatch.setattr(export, "MOST_BYTES", 15_000)
+    monkeypatch.setattr(export, "MOST_BYTES", 100)
     data = dataset.read_dataset(checkout)
     network("resnet50", 3).save(checkout / "large.keras")
     said = []
@@ -170,14 +191,13 @@ def test_a_file_too_large_for_a_repository_is_measured_only(checkout, monkeypatc
         data.part("train"),
         data.part("valid"),
         checkout / "models",
-        runtimes=("keras",),
         say=said.append,
     )
     entry = manifest(checkout)["models"]["resnet50"]
     assert entry.get("files", {}) == {}
     assert entry["metrics"]["keras"].keys() == set(HEADS)
     assert "not published" in said[-1]
-    assert not (checkout / "models" / "resnet50.keras").exists()
+    assert not list((checkout / "models").glob("resnet50.*"))
     assert "not shipped" in (checkout / "models" / "MODEL_CARD.md").read_text()
 
 
