@@ -13,7 +13,7 @@ import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
 from fer_core.records import EMOTIONS
@@ -34,6 +34,8 @@ DEEPFACE: Final = "deepface-package"
 """Name under which the emotion model of the ``deepface`` package is chosen."""
 
 DEEPFACE_FILE: Final = "facial_expression_model_weights.onnx"
+
+_ENTRY: Final = {"files", "head", "labels", "metrics"}
 
 UNMOVED: Final = (0.0,) * len(EMOTIONS)
 
@@ -138,16 +140,29 @@ def manifest() -> dict[str, Any]:
     """Return ``models/manifest.toml``: ``{"default": name, "models": {name: entry}}``."""
     path = _root("models", "models") / "manifest.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        listed = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AssetMissing(
             f"The list of models is missing: {path}.", hint="Install lecturepulse again."
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or no text at all
         raise AssetCorrupt(
             f"The list of models cannot be read: {path}: {error}.",
             hint="Restore models/manifest.toml.",
         ) from error
+    entries = listed.get("models")
+    if "default" not in listed or not isinstance(entries, dict):
+        raise AssetCorrupt(
+            f"The list of models lacks 'default' or 'models': {path}.",
+            hint="Restore models/manifest.toml.",
+        )
+    for name, entry in cast(dict[str, Any], entries).items():
+        if not isinstance(entry, dict) or not entry.keys() >= _ENTRY:
+            raise AssetCorrupt(
+                f"The list of models is incomplete for '{name}': {path}.",
+                hint="Restore models/manifest.toml.",
+            )
+    return listed
 
 
 def model_card() -> str:
@@ -176,6 +191,11 @@ def model(
     """
     if name == DEEPFACE:
         return _deepface(weights)
+    if weights is not None:
+        raise ConfigError(
+            f"A weights file is for '{DEEPFACE}' only.",
+            hint="Leave it away, or choose that model.",
+        )
     listed = manifest()
     name = name or str(listed["default"])
     entry = listed["models"].get(name)

@@ -31,6 +31,8 @@ BATCH: Final = 64
 """Faces a runtime reads at once; results must not depend on which faces share a batch, so every
 batch has this size."""
 
+_FACE: Final = (FACE_SIZE_PX, FACE_SIZE_PX, 1)
+
 Logits = dict[str, NDArray[np.float32]]
 """Scores before the softmax, ``(n, 7)`` for each head; log-probabilities are scores too."""
 
@@ -130,15 +132,17 @@ def load_classifier(asset: ModelAsset, *, threads: int | None = None) -> Classif
             f"The model '{asset.name}' has other labels than this lecturepulse.",
             hint="Install weights and program of the same version.",
         )
+    head = str(asset.entry["head"])
     try:
-        network = _RUNTIMES[asset.runtime](asset.path, threads)
-    except (ValueError, OSError, KeyError, TypeError, RuntimeError) as error:
+        with silent_stderr():  # LiteRT announces itself, and its delegate at the first run
+            network = _RUNTIMES[asset.runtime](asset.path, threads)
+            _need_scores(network, head)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()
         raise AssetCorrupt(
-            f"The model '{asset.name}' cannot be loaded: {reason[0] if reason else error!r}",
+            f"The model '{asset.name}' cannot be loaded: {reason[0] if reason else repr(error)}",
             hint="Restore its file, or install lecturepulse again.",
         ) from error
-    head = str(asset.entry["head"])
     return Classifier(
         network,
         head=head,
@@ -147,17 +151,24 @@ def load_classifier(asset: ModelAsset, *, threads: int | None = None) -> Classif
     )
 
 
+def _need_scores(network: Network, head: str) -> None:
+    given = network(np.zeros((BATCH, FACE_SIZE_PX, FACE_SIZE_PX), np.uint8))
+    if head not in given:
+        raise ValueError(f"it gives no '{head}'")
+    for name, scores in given.items():
+        if scores.shape != (BATCH, len(EMOTIONS)):
+            raise ValueError(f"its '{name}' is {scores.shape[1:]} a face, not seven scores")
+
+
 def _litert(path: Path, threads: int | None) -> Network:
     from ai_edge_litert.interpreter import Interpreter
 
-    with silent_stderr():  # the first run announces the delegate
-        # From memory: what was checked is what runs, and a damaged file cannot crash a mapping.
-        interpreter = Interpreter(
-            model_content=path.read_bytes(), num_threads=threads or os.cpu_count()
-        )
-        run = interpreter.get_signature_runner()
-        (name,) = run.get_input_details()
-        run(**{name: np.zeros((BATCH, FACE_SIZE_PX, FACE_SIZE_PX, 1), np.float32)})
+    # From memory: what was checked is what runs, and a damaged file cannot crash a mapping.
+    interpreter = Interpreter(
+        model_content=path.read_bytes(), num_threads=threads or os.cpu_count()
+    )
+    run = interpreter.get_signature_runner()
+    (name,) = run.get_input_details()
 
     def network(faces: NDArray[np.uint8]) -> Logits:
         return dict(run(**{name: faces.astype(np.float32)[..., None]}))
@@ -168,6 +179,8 @@ def _litert(path: Path, threads: int | None) -> Network:
 def _keras(path: Path, threads: int | None) -> Network:
     tf, keras = _import_tensorflow(threads)
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    if not isinstance(model.output, dict) or model.input_shape[1:] != _FACE:
+        raise ValueError(f"it reads {model.input_shape[1:]}, not grey faces, or has no named heads")
     shape = tf.TensorSpec((BATCH, FACE_SIZE_PX, FACE_SIZE_PX), tf.uint8)
 
     @tf.function(input_signature=[shape])

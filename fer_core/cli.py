@@ -335,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         terminal.complain(error)
         code = error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped. Finished segments are kept; run again to go on.\n")
+        sys.stderr.write("Stopped. What is finished is kept; run again to go on.\n")
         code = 130
     except BrokenPipeError:
         sys.stderr.close()

@@ -67,7 +67,10 @@ def train_model(
     from fer_core.training import train as training
 
     zoo.check(name)
-    taught = evaluate.open_model(teacher)[1].logits if teacher is not None else None
+    taught = None
+    if teacher is not None:
+        asset, classifier = evaluate.open_model(teacher)
+        taught = training.Teacher(f"{asset.name} {asset.sha256[:12]}", classifier.logits)
     faces = dataset.read_dataset(data)
     for sentence in faces.overlaps():
         terminal.line(sentence)

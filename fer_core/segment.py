@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from fer_core import align, assets, checkpoint, classify, progress, video
 from fer_core.detect import FaceDetector, YuNet
+from fer_core.folder import explained
 from fer_core.job import Job
 from fer_core.records import Faces, Observations, Segment
 from fer_core.settings import Settings
-from fer_core.store import explained
 
 _BATCH_FACES: Final = 256
 

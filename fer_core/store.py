@@ -10,8 +10,6 @@ Every write goes beside its target, is flushed, read back and moved into place; 
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import re
 import shutil
@@ -29,6 +27,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from fer_core.errors import StoreError
+from fer_core.folder import explained, held
 from fer_core.schema import TABLES
 
 UNKNOWN_MONTH: Final = "unknown"
@@ -79,19 +78,7 @@ class Store:
         Raises:
             StoreError: another run holds it, or the folder cannot be written.
         """
-        path = self.root / ".lock"
-        with explained(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+")
-        with file:
-            try:
-                # The kernel drops an flock with its process, so a killed run leaves none behind.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StoreError(
-                    f"Another run is writing to {self.root}.",
-                    hint="Wait until it has finished, or give this one another --out.",
-                ) from error
+        with held(self.root):
             yield
 
     def commit(
@@ -287,22 +274,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def explained(path: Path) -> Generator[None]:
-    """Turn the system's refusal to write a path into a ``StoreError`` with what to do."""
-    try:
-        yield
-    except OSError as error:
-        hints: dict[Any, str] = {
-            errno.ENOSPC: "The disk is full: free some space and run again; nothing is lost.",
-            errno.EDQUOT: "The quota is used up: free some space and run again.",
-            errno.EROFS: "The folder is read-only: choose another one with --out.",
-            errno.EACCES: "This user may not write there: choose another folder with --out.",
-            errno.ENOTDIR: "A part of the path is a file: choose another folder with --out.",
-        }
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}.",
-            hint=hints.get(error.errno, "Choose another folder with --out, or mend this one."),
-        ) from error

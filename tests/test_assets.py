@@ -16,6 +16,8 @@ MANIFEST = f"""
 default = "small"
 [models.small]
 labels = ["angry"]
+head = "consensus"
+metrics = {{}}
 [models.small.files.litert]
 file = "small.tflite"
 sha256 = "{SHA256}"
@@ -25,11 +27,19 @@ file = "small.keras"
 sha256 = "{SHA256}"
 temperature = {{ consensus = 0.8 }}
 offset = {{ consensus = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1] }}
+[models.other]
+labels = []
+head = "consensus"
+metrics = {{}}
 [models.other.files.keras]
 file = "other.keras"
 sha256 = "{"0" * 64}"
 temperature = {{}}
-[models.large.files]
+[models.large]
+labels = []
+head = "consensus"
+metrics = {{}}
+files = {{}}
 """
 
 
@@ -134,15 +144,27 @@ def test_weights_that_are_not_the_published_ones(checkout, content):
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [(None, AssetMissing), ("[models", AssetCorrupt), ("default = ", AssetCorrupt)],
+    [
+        (None, AssetMissing),
+        (b"[models", AssetCorrupt),
+        (b"default = ", AssetCorrupt),
+        (b"\xff\xfe", AssetCorrupt),
+        (b'default = "lecturenet"', AssetCorrupt),
+        (b'default = "x"\n[models.x]\nlabels = []', AssetCorrupt),
+    ],
 )
 def test_a_list_of_models_that_cannot_be_read(checkout, content, kind):
     path = checkout / "models" / "manifest.toml"
     path.unlink()
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content)
     with pytest.raises(kind, match="list of models"):
         assets.model()
+
+
+def test_a_weights_file_is_for_one_model_only(checkout):
+    with pytest.raises(ConfigError, match="deepface-package"):
+        assets.model("other", weights=checkout / "models" / "other.keras")
 
 
 def test_an_installation_without_its_folders_says_so(tmp_path, monkeypatch):

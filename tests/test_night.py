@@ -309,7 +309,7 @@ def test_ctrl_c_stops_soon_and_says_what_is_kept(command, inbox, tmp_path, monke
     monkeypatch.setattr(segment, "look", interrupted)
     code, _, err = night(command, inbox, tmp_path)
     assert code == 130
-    assert "Finished segments are kept" in err
+    assert "What is finished is kept" in err
 
 
 def test_doctor_finds_everything_here(command, tmp_path):

@@ -14,7 +14,9 @@ from typing import Final
 
 import numpy as np
 
+from fer_core.classify import silent_stderr
 from fer_core.errors import InputError
+from fer_core.records import EMOTIONS
 from fer_core.training import formats
 from fer_core.training.faces import FaceData
 
@@ -42,7 +44,7 @@ class Dataset:
         if name not in self.parts:
             raise InputError(
                 f"{self.path} has no part '{name}'.",
-                hint=f"It has: {', '.join(self.parts)}.",
+                hint=f"It has: {', '.join(self.parts) or 'none'}.",
             )
         return self.parts[name]
 
@@ -58,6 +60,13 @@ class Dataset:
                     f"{name}: {int(data.is_duplicate.sum()):,} of {len(data):,} pictures are in "
                     "train too"
                 )
+        if "valid" in self.parts and "test" in self.parts:
+            chosen_by = set(_digests(self.parts["valid"]))
+            shared = sum(digest in chosen_by for digest in _digests(self.parts["test"]))
+            if shared:
+                said.append(
+                    f"test: {shared:,} of {len(self.parts['test']):,} pictures are in valid too"
+                )
         return said
 
 
@@ -71,7 +80,10 @@ def read_dataset(path: Path, only: str | None = None) -> Dataset:
     Raises:
         InputError: it is missing, of no known format, or its content is wrong; names file and row.
     """
-    found = formats.read_parts(path, only)
+    with silent_stderr():  # libpng and libjpeg speak of damaged pictures themselves
+        found = formats.read_parts(path, only)
+        if path.is_dir() and only in found and found[only].is_duplicate is None:
+            found = formats.read_parts(path)  # the faces to compare with are elsewhere
     parts = {name: found[name] for name in PARTS if name in found}
     if "train" in parts and "valid" not in parts and only != "test":
         parts |= _split(path, parts["train"])
@@ -90,9 +102,10 @@ def read_dataset(path: Path, only: str | None = None) -> Dataset:
 def _split(path: Path, train: FaceData) -> dict[str, FaceData]:
     # By content, so that copies of a picture stay on one side, whatever their order or names.
     kept = np.array([digest[0] % VALID_SHARE == 0 for digest in _digests(train)], np.bool_)
-    if kept.all() or not kept.any():
+    sides = [np.unique(train.labels[rows]).size for rows in (kept, ~kept)]
+    if min(sides) < len(EMOTIONS):
         raise InputError(
-            f"{path} has too few pictures to keep some for validation: {len(train)}.",
+            f"{path} has too few pictures to keep some of each class for validation: {len(train)}.",
             hint="Give the whole data set.",
         )
     return {"train": train.where(~kept), "valid": train.where(kept)}

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from fer_core import assets, classify
 from fer_core.assets import UNCALIBRATED, UNMOVED, Calibration
 from fer_core.classify import BATCH, Classifier, Logits
-from fer_core.errors import InputError
+from fer_core.errors import AssetCorrupt, ConfigError, InputError
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training import metrics
 from fer_core.training.faces import HEADS, FaceData
+from fer_core.training.zoo import need_keras_file
 
 THRESHOLDS: Final = (0.3, 0.35, 0.4, 0.5)
 """Top probabilities below which a face might be called uncertain."""
@@ -209,16 +210,21 @@ def open_model(name: str, *, runtime: str | None = None, weights: Path | None = 
         InputError: the file is no model.
     """
     path = Path(name)
-    if path.suffix == ".keras":
-        if not path.is_file():
-            raise InputError(
-                f"There is no file {path}.", hint="Name a file that train has written."
-            )
-        entry = {"labels": list(EMOTIONS), "head": HEADS[0], "mirror": True}
-        asset = assets.ModelAsset(path.stem, path, assets.file_sha256(path), entry)
-    else:
+    if path.suffix != ".keras":
         asset = assets.model(name, runtime=runtime, weights=weights)
-    return asset, classify.load_classifier(asset)
+        return asset, classify.load_classifier(asset)
+    if runtime not in (None, "keras") or weights is not None:
+        raise ConfigError(
+            f"{path} is run by Keras and brings its own weights.",
+            hint="Leave --runtime and --weights away, or name a published model.",
+        )
+    need_keras_file(path)
+    entry = {"labels": list(EMOTIONS), "head": HEADS[0], "mirror": True}
+    asset = assets.ModelAsset(path.stem, path, assets.file_sha256(path), entry)
+    try:
+        return asset, classify.load_classifier(asset)
+    except AssetCorrupt as error:
+        raise InputError(error.message, hint="Name a file that a training has written.") from error
 
 
 def evaluate(opened: Opened, data: FaceData, given: Logits | None = None) -> Report:

@@ -24,6 +24,10 @@ FER_PLUS: Final = (
 contempt, cannot tell, not a face."""
 
 
+MOST_VOTES: Final = 1_000_000
+"""For one answer on one picture; FER+ has ten in all."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaceData:
     """Labelled faces as parallel arrays of length ``n``.
@@ -133,7 +137,7 @@ def numbered(path: Path, names: list[Any]) -> NDArray[np.int64]:
     """Return class names as indices into ``EMOTIONS``; InputError for any other word."""
     index = {name: number for number, name in enumerate(EMOTIONS)}
     for row, name in enumerate(names):
-        if name not in index:
+        if not isinstance(name, str) or name not in index:
             raise InputError(
                 f"{path}, row {row}: unknown label {name!r}.",
                 hint=f"Labels are: {', '.join(EMOTIONS)}.",
@@ -156,7 +160,7 @@ def counted(path: Path, columns: dict[str, list[Any]]) -> NDArray[np.int64]:
     """Return columns of counts as one array; InputError for what is no count."""
     for name, values in columns.items():
         for row, value in enumerate(values):
-            if not isinstance(value, int) or value < 0:
+            if not isinstance(value, int) or not 0 <= value <= MOST_VOTES:
                 raise InputError(
                     f"{path}, row {row}: {name} is {value!r}.", hint="Votes are counts, 0 or more."
                 )

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -52,6 +54,9 @@ _CONTEST_LABELS: Final = {
         ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
     )
 }
+# Python reads no number of thousands of digits.
+_LONGEST_NUMBER: Final = 20
+_LARGEST_PICTURE_BYTES: Final = 1_000_000
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 Parts = dict[str, FaceData]
@@ -68,14 +73,21 @@ def read_parts(path: Path, only: str | None = None) -> Parts:
         InputError: missing, of no known format, or its content is wrong; names file and row.
     """
     kind = path.suffix.lower()
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name too long for any file
+        raise InputError(
+            f"{str(path)[:80]}… cannot be a data set: {error.strerror}.",
+            hint="Name a file or folder that exists.",
+        ) from error
+    if is_folder:
         if parquet := sorted(path.glob("*.parquet")):
             return _parquet_files(parquet, only)
         for name in CSV:
             if (path / name).is_file():
                 return _contest(path / name)
         return _pictures(path, _files_of(path))
-    if not path.is_file():
+    if not is_file:
         raise InputError(f"There is no data set {path}.", hint="Name a file or folder that exists.")
     if kind == ".parquet":
         return {_role(path) or only or "test": read_parquet(path)}
@@ -87,6 +99,11 @@ def read_parts(path: Path, only: str | None = None) -> Parts:
         f"{path} is no data set.",
         hint="Give a Parquet file, fer2013.csv, Kaggle's archive.zip, or a folder of them.",
     )
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else repr(error)
 
 
 # --- Parquet -------------------------------------------------------------------------------------
@@ -132,7 +149,7 @@ def read_parquet(path: Path) -> FaceData:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(
-            f"{path} cannot be read as Parquet: {error}.", hint="Copy the file again."
+            f"{path} cannot be read as Parquet: {_reason(error)}.", hint="Copy the file again."
         ) from error
     names = set(table.column_names)
     needed = {"image", "label"} | (set(VOTE_COLUMNS) if names & set(VOTE_COLUMNS) else set[str]())
@@ -229,8 +246,12 @@ def _fer_plus(path: Path, contest: Path, usages: list[str]) -> NDArray[np.int64]
                 f"{path}, row {row}: Usage is {one!r}, but {other!r} in {contest.name}.",
                 hint="The rows of both files must be in their original order.",
             )
-    votes = {name: [int(v) if v.isdecimal() else v for v in table[name]] for name in FER_PLUS}
+    votes = {name: [_whole_number(text) for text in table[name]] for name in FER_PLUS}
     return counted(path, votes)
+
+
+def _whole_number(text: str) -> int | str:
+    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else text
 
 
 def _csv(path: Path, needed: set[str]) -> dict[str, list[str]]:
@@ -239,7 +260,7 @@ def _csv(path: Path, needed: set[str]) -> dict[str, list[str]]:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read as CSV: {str(error).strip()}", hint="Copy the file again."
+            f"{path} cannot be read as CSV: {_reason(error)}.", hint="Copy the file again."
         ) from error
     # Kaggle's icml_face_data.csv has blanks before its column names.
     table = {str(name).strip(): [str(v) for v in frame[name]] for name in frame.columns}
@@ -252,7 +273,7 @@ def _csv(path: Path, needed: set[str]) -> dict[str, list[str]]:
 def _pixels(where: str, text: str) -> NDArray[np.uint8]:
     try:
         values = np.array(text.split(), np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         values = np.array([-1])
     if len(values) != FACE_SIZE_PX**2 or values.min() < 0 or values.max() > 255:
         raise InputError(
@@ -263,6 +284,12 @@ def _pixels(where: str, text: str) -> NDArray[np.uint8]:
 
 
 # --- pictures by class ---------------------------------------------------------------------------
+
+# What zipfile raises for a damaged, encrypted or strangely compressed archive.
+_DAMAGED: Final = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(OSError, NotImplementedError, RuntimeError),
+)
 
 _Files = Iterable[tuple[PurePosixPath, Callable[[], bytes]]]
 
@@ -276,19 +303,28 @@ def _files_of(folder: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]
 def _archive(path: Path) -> Parts:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
-            for name in names:
+            sizes = {i.filename: i.file_size for i in archive.infolist() if not i.is_dir()}
+            for name, size in sizes.items():
+                if _is_picture(PurePosixPath(name)) and size > _LARGEST_PICTURE_BYTES:
+                    raise InputError(
+                        f"{path}: {name} would have {size:,} bytes.",
+                        hint=f"Faces are {FACE_SIZE_PX}×{FACE_SIZE_PX} px.",
+                    )
                 if PurePosixPath(name).name in CSV:
                     raise InputError(
                         f"{path} holds {name}.", hint="Unpack it, and give the CSV file itself."
                     )
             return _pictures(
                 path,
-                ((PurePosixPath(name), lambda name=name: archive.read(name)) for name in names),
+                (
+                    (PurePosixPath(name), lambda name=name: archive.read(name))
+                    for name in sorted(sizes)
+                ),
             )
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise InputError(
-            f"{path} cannot be read as a zip archive: {error}.", hint="Copy the file again."
+            f"{path} cannot be read as a zip archive: {_reason(error)}.",
+            hint="Copy the file again.",
         ) from error
 
 
@@ -296,7 +332,7 @@ def _pictures(root: Path, files: _Files) -> Parts:
     images: dict[str, list[NDArray[np.uint8]]] = {}
     labels: dict[str, list[int]] = {}
     for name, content in files:
-        if name.suffix.lower() not in _PICTURES or "__MACOSX" in name.parts:
+        if not _is_picture(name):
             continue
         part, label = _place(root, name)
         images.setdefault(part, []).append(decoded(f"{root}: {name}", content()))
@@ -312,6 +348,12 @@ def _pictures(root: Path, files: _Files) -> Parts:
         need_every_class(f"{root}, {part}", found)
         parts[part] = faces_of(labels=found, images=np.stack(images[part]))
     return parts
+
+
+def _is_picture(name: PurePosixPath) -> bool:
+    # Hidden ones are the litter of file managers and notebooks.
+    litter = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+    return name.suffix.lower() in _PICTURES and not litter
 
 
 def _place(root: Path, name: PurePosixPath) -> tuple[str, int]:

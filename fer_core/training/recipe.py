@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,12 +51,12 @@ class Recipe:
         limits = {
             "epochs": self.epochs >= 1,
             "batch": self.batch >= 2,  # batch normalisation needs two
-            "learning_rate": self.learning_rate > 0,
+            "learning_rate": 0 < self.learning_rate < math.inf,
             "warmup_epochs": 0 <= self.warmup_epochs <= self.epochs,
-            "weight_decay": self.weight_decay >= 0,
+            "weight_decay": 0 <= self.weight_decay < math.inf,
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "averaging": 0 <= self.averaging < 1,
-            "seed": self.seed >= 0,
+            "seed": 0 <= self.seed < 2**32,  # as far as Keras and NumPy go
             "teacher_share": 0 <= self.teacher_share <= 1,
         }
         for name, holds in limits.items():

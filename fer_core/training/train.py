@@ -10,12 +10,12 @@ Measuring the result is ``evaluate``'s work. Runs on any backend of Keras.
 
 from __future__ import annotations
 
-import json
+import hashlib
+import math
 import time
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,24 +25,32 @@ from numpy.typing import NDArray
 
 from fer_core import progress
 from fer_core.classify import Logits
-from fer_core.errors import ConfigError, InputError
+from fer_core.errors import ConfigError
+from fer_core.folder import held
 from fer_core.records import EMOTIONS
-from fer_core.training import zoo
+from fer_core.training import resume, zoo
 from fer_core.training.augment import augmented
 from fer_core.training.faces import FaceData
 from fer_core.training.fused import with_fused_normalization
 from fer_core.training.metrics import softmax
 from fer_core.training.recipe import Recipe
-
-CHECKPOINT: Final = "checkpoint.npz"
+from fer_core.training.resume import CHECKPOINT, Arrays, Origin
 
 # Reading the weights of a few million parameters back takes a fifth of a step.
 _AVERAGED_EVERY: Final = 8
 
-Arrays = list[NDArray[Any]]
 
-Teacher = Callable[[NDArray[np.uint8]], Logits]
-"""A trained network: logits of each head for grey faces ``(n, 48, 48)``."""
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A trained network to learn from.
+
+    Attributes:
+        name: tells it from every other one.
+        logits: of each head, ``(n, 7)``, for grey faces ``(n, 48, 48)``.
+    """
+
+    name: str
+    logits: Callable[[NDArray[np.uint8]], Logits]
 
 
 class Batches:
@@ -122,11 +130,39 @@ def train(
         minutes: stop at the end of the first epoch after so many; None for no limit.
 
     Raises:
-        ConfigError: no such architecture, or the checkpoint was made with another recipe.
+        ConfigError: no such architecture, the checkpoint belongs to another training, or the loss
+            has become infinite; the checkpoint of the epoch before stays then.
         InputError: the checkpoint is damaged, or ``start`` cannot be used.
+        StoreError: ``out`` cannot be written, or another training holds it.
     """
+    zoo.check(name)
+    if minutes is not None and not minutes >= 0:
+        raise ConfigError(f"A training cannot last {minutes} minutes.", hint="Give 0 or more.")
+    with held(out):
+        return _train(
+            name,
+            train_data,
+            valid_data,
+            out,
+            recipe,
+            start=start,
+            teacher=teacher,
+            minutes=minutes,
+        )
+
+
+def _train(
+    name: str,
+    train_data: FaceData,
+    valid_data: FaceData,
+    out: Path,
+    recipe: Recipe,
+    *,
+    start: Path | None,
+    teacher: Teacher | None,
+    minutes: float | None,
+) -> keras.Model:
     started = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
     model, averaged = _compiled(name, recipe, len(train_data)), zoo.build(name)
     if start is None and name == "resnet50":
@@ -135,18 +171,19 @@ def train(
         zoo.begin_with(start, model)
         progress.tell("note", f"beginning with the weights of {start}")
     mean: Arrays = model.get_weights()
+    origin = _origin(name, train_data, recipe, teacher)
     first = 0
     if (out / CHECKPOINT).exists():
-        first, mean = _restore(out / CHECKPOINT, name, recipe, model)
+        first, mean = resume.restore_training(out / CHECKPOINT, origin, model)
         progress.tell("note", f"continuing after epoch {first} of {recipe.epochs}")
     averaged.set_weights(mean)
     published = out / f"{name}.keras"
     if first and not published.exists():
-        _replace(published, averaged.save)
+        resume.replace(published, averaged.save)
     taught: Logits | None = None
     if teacher is not None:
         progress.tell("note", "the teacher reads the faces")
-        given = teacher(train_data.images)
+        given = teacher.logits(train_data.images)
         taught = {head: softmax(logits).astype(np.float32) for head, logits in given.items()}
     steps = len(Batches(train_data, recipe, 0))
     progress.tell("started", name, steps * recipe.epochs)
@@ -157,10 +194,15 @@ def train(
         for epoch in range(first, recipe.epochs):
             began = time.monotonic()
             loss = _epoch(model, Batches(train_data, recipe, epoch, taught), mean, recipe)
+            if not math.isfinite(loss):
+                raise ConfigError(
+                    f"The loss is {loss} after epoch {epoch + 1}: the training has run away.",
+                    hint="Start again in another folder with a lower --learning-rate.",
+                )
             averaged.set_weights(mean)
             # In this order: killed in between, the epoch is done again, and nothing is missing.
-            _replace(published, averaged.save)
-            _save(out / CHECKPOINT, name, recipe, epoch + 1, model, mean)
+            resume.replace(published, averaged.save)
+            resume.save_training(out / CHECKPOINT, origin, epoch + 1, model, mean)
             figures = {"loss": loss} | _accuracy(averaged, valid_data)
             for key, value in figures.items():
                 log.add_scalar(key, value, epoch + 1)
@@ -173,6 +215,17 @@ def train(
                 break
     progress.tell("finished", name)
     return averaged
+
+
+def _origin(name: str, data: FaceData, recipe: Recipe, teacher: Teacher | None) -> Origin:
+    faces = hashlib.sha256()
+    for values in (data.images, data.labels, data.votes):
+        faces.update(values.tobytes())
+    return asdict(recipe) | {
+        "name": name,
+        "faces": faces.hexdigest()[:12],
+        "teacher": teacher and teacher.name,
+    }
 
 
 def _compiled(name: str, recipe: Recipe, faces: int) -> keras.Model:
@@ -237,53 +290,3 @@ def _accuracy(model: keras.Model, data: FaceData) -> dict[str, float]:
         agreed = logits["consensus"].argmax(axis=1) == data.majority
         right["consensus"] = agreed[data.has_majority]
     return {head: float(flags.mean()) for head, flags in right.items()}
-
-
-def _save(
-    path: Path, name: str, recipe: Recipe, epoch: int, model: keras.Model, mean: Arrays
-) -> None:
-    arrays: dict[str, Any] = {f"mean_{i}": value for i, value in enumerate(mean)}
-    for kind, variables in _state(model).items():
-        arrays |= {f"{kind}_{i}": v.numpy() for i, v in enumerate(variables)}
-    header = json.dumps({"name": name, "epoch": epoch, "recipe": asdict(recipe)})
-
-    def write(target: Path) -> None:
-        with target.open("wb") as file:
-            np.savez(file, header=np.array(header), **arrays)
-
-    _replace(path, write)
-
-
-def _restore(path: Path, name: str, recipe: Recipe, model: keras.Model) -> tuple[int, Arrays]:
-    try:
-        # NumPy leaves a file that it opened itself open when the content is damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-        header = json.loads(str(arrays["header"]))
-        began_with = (header["name"], header["recipe"])
-        if began_with != (name, asdict(recipe)):
-            raise ConfigError(
-                f"{path} belongs to another training: {began_with[0]}, {began_with[1]}.",
-                hint="Use the same settings, or another output folder.",
-            )
-        for kind, variables in _state(model).items():
-            for i, variable in enumerate(variables):
-                variable.assign(arrays[f"{kind}_{i}"])
-        return int(header["epoch"]), [
-            np.array(arrays[f"mean_{i}"]) for i in range(len(model.weights))
-        ]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"The checkpoint {path} is damaged: {error}.",
-            hint="Delete it to start the training again.",
-        ) from error
-
-
-def _state(model: keras.Model) -> dict[str, list[Any]]:
-    return {"model": list(model.variables), "optimizer": list(model.optimizer.variables)}
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    fresh = path.with_name(f"new-{path.name}")
-    write(fresh)
-    fresh.replace(path)

@@ -12,6 +12,7 @@ returns ``{"consensus": (n, 7), "fer2013": (n, 7)}`` logits in the order of ``EM
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
@@ -55,6 +56,7 @@ def read_model(path: Path) -> keras.Model:
     Raises:
         InputError: the file is missing or holds no model.
     """
+    need_keras_file(path)
     try:
         return cast(keras.Model, keras.saving.load_model(path, compile=False, safe_mode=True))
     except (ValueError, OSError, KeyError, TypeError) as error:
@@ -62,6 +64,17 @@ def read_model(path: Path) -> keras.Model:
             f"{path} cannot be loaded: {str(error).splitlines()[0]}",
             hint="Give a .keras file as a training leaves it.",
         ) from error
+
+
+def need_keras_file(path: Path) -> None:
+    """Raise InputError if a file is missing or no whole ``.keras`` file."""
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", hint="Name a .keras file of a training.")
+    if not zipfile.is_zipfile(path):  # Keras calls a file that is cut off "not found"
+        raise InputError(
+            f"{path} is no .keras file, or is cut off.",
+            hint="Give a .keras file as a training leaves it.",
+        )
 
 
 def imagenet_weights() -> Path | None:

@@ -3,6 +3,8 @@
 import zipfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fer_core.errors import InputError
@@ -91,6 +93,8 @@ def wrong(column, row, value):
         (wrong("votes_fear", 4, -1), ["row 4", "votes_fear", "-1"]),
         (wrong("votes_nf", 4, None), ["row 4", "votes_nf", "None"]),
         (wrong("duplicate_of_train", 3, None), ["row 3", "duplicate_of_train"]),
+        (wrong("votes_sadness", 1, 2**40), ["row 1", "votes_sadness", str(2**40)]),
+        (pictures.columns(8) | {"label": [["happy"]] * 8}, ["row 0", "['happy']"]),
         (pictures.columns(8) | {"votes_anger": [0.5] * 8}, ["votes_anger", "double"]),
         (pictures.columns(6), ["surprise"]),
         ({name: [] for name in pictures.columns(1)}, ["no faces"]),
@@ -194,6 +198,7 @@ ROWS = pictures.contest()
         (altered(ROWS, 3, pixels="1 2 3"), ["row 3", "2304"]),
         (altered(ROWS, 3, pixels=ROWS[3]["pixels"].replace(" ", " x", 1)), ["row 3", "2304"]),
         (altered(ROWS, 3, pixels=" ".join(["256"] * 2304)), ["row 3", "255"]),
+        (altered(ROWS, 3, pixels=" ".join(["9" * 30] * 2304)), ["row 3", "255"]),
         ([{"emotion": "0", "pixels": "0"}], ["lacks", "Usage"]),
         ([r for r in ROWS if (r["emotion"], r["Usage"]) != ("1", "PublicTest")], ["disgust"]),
     ],
@@ -213,6 +218,8 @@ def test_faults_of_the_contests_file(tmp_path, rows, words):
         (altered(pictures.fer_plus(ROWS), 4, Usage="PublicTest"), ["row 4", "'PublicTest'"]),
         (altered(pictures.fer_plus(ROWS), 4, fear="many"), ["row 4", "fear", "'many'"]),
         (altered(pictures.fer_plus(ROWS), 4, NF="-1"), ["row 4", "NF", "'-1'"]),
+        (altered(pictures.fer_plus(ROWS), 4, fear="9" * 5000), ["row 4", "fear"]),
+        (altered(pictures.fer_plus(ROWS), 4, fear="9" * 19), ["row 4", "fear"]),
     ],
 )
 def test_faults_of_the_votes_beside_it(tmp_path, votes, words):
@@ -226,7 +233,7 @@ def test_faults_of_the_votes_beside_it(tmp_path, votes, words):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_pictures_by_class_in_a_folder_or_an_archive(tmp_path, packed):
-    folder = pictures.kaggle(tmp_path / "data", {"train": 12, "test": 2})
+    folder = pictures.kaggle(tmp_path / "data", {"train": 40, "test": 2})
     image = np.random.default_rng(8).integers(0, 256, (48, 48), np.uint8)
     for place in ("train/happy/copy.png", "test/sad/copy.png", "test/sad/again.png"):
         (folder / place).write_bytes(pictures.encoded(image))
@@ -238,9 +245,13 @@ def test_pictures_by_class_in_a_folder_or_an_archive(tmp_path, packed):
                 archive.write(file, f"training_data/{file.relative_to(folder)}")
             archive.writestr("__MACOSX/training_data/train/happy/._0.png", b"")
             archive.writestr("training_data/readme.txt", b"")
+    litter = folder / "train" / "happy" / ".ipynb_checkpoints"
+    litter.mkdir()
+    (litter / "copy.png").write_bytes(b"")
+    (litter.parent / "._copy.png").write_bytes(b"")
     data = dataset.read_dataset(path)
     train, valid, test = (data.part(name) for name in dataset.PARTS)
-    assert len(train) + len(valid) == 85
+    assert len(train) + len(valid) == 281
     assert len(test) == 16
     assert np.bincount(test.labels).tolist() == [2, 2, 2, 2, 2, 4, 2]
     # A part `valid` is kept from training, by content: the same pictures every time.
@@ -268,6 +279,44 @@ def test_faults_of_pictures_by_class(tmp_path, place, content, words):
         dataset.read_dataset(folder)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_archive_damaged_inside_is_told(method, tmp_path):
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("train/happy/0.png", bytes(range(256)) * 20)
+    content = bytearray(path.read_bytes())
+    content[52:70] = b"\xff" * 18
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as a zip archive"):
+        dataset.read_dataset(path)
+
+
+def test_an_archive_is_not_unpacked_into_all_memory(tmp_path):
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/happy/0.png", bytes(2_000_000))
+    with pytest.raises(InputError, match="2,000,000 bytes"):
+        dataset.read_dataset(path)
+
+
+def test_a_path_longer_than_any_file_s(tmp_path):
+    with pytest.raises(InputError, match="cannot be a data set"):
+        dataset.read_dataset(tmp_path / ("x" * 5000))
+
+
+def test_columns_of_one_name(tmp_path):
+    table = pa.table(pictures.columns(8))
+    pq.write_table(table.append_column("label", table["label"]), tmp_path / "faces.parquet")
+    with pytest.raises(InputError, match="Multiple matches"):
+        dataset.read_dataset(tmp_path / "faces.parquet")
+
+
+def test_too_few_pictures_to_keep_some_of_each_class(tmp_path):
+    folder = pictures.kaggle(tmp_path, {"train": 1})
+    with pytest.raises(InputError, match="too few pictures"):
+        dataset.read_dataset(folder)
+
+
 def test_an_empty_class_of_a_folder_is_named(tmp_path):
     folder = pictures.kaggle(tmp_path, {"train": 1})
     (folder / "train" / "fear" / "0.png").unlink()
@@ -287,3 +336,7 @@ def test_duplicates_across_parts_are_found_and_told(tmp_path):
         "valid: 1 of 14 pictures are there more than once",
         "valid: 2 of 14 pictures are in train too",
     ]
+    alone = dataset.read_dataset(tmp_path, "valid").part("valid")
+    assert np.flatnonzero(alone.is_duplicate).tolist() == [2, 5]
+    pictures.write(tmp_path / "test.parquet", other)
+    assert "test: 14 of 14 pictures are in valid too" in dataset.read_dataset(tmp_path).overlaps()

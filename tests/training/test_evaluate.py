@@ -4,11 +4,13 @@ import json
 import math
 import xml.etree.ElementTree as ET
 
+import keras
 import numpy as np
 import pytest
 
 from fer_core import cli
 from fer_core.assets import Calibration
+from fer_core.errors import ConfigError, InputError
 from fer_core.training import evaluate, metrics
 from fer_core.training.faces import HEADS, FaceData
 from tests.training import pictures
@@ -257,6 +259,40 @@ def test_unknown_models_and_data_end_with_a_sentence(tmp_path, capsys):
     assert "lecturenot" in capsys.readouterr().err
     assert run("evaluate", tmp_path / "absent.keras", "--data", tmp_path) == 1
     assert "absent.keras" in capsys.readouterr().err
+
+
+def with_outputs(outputs, channels=1):
+    faces = keras.Input((48, 48, channels))
+    x = keras.layers.GlobalAveragePooling2D()(faces)
+    given = outputs(x)
+    return keras.Model(faces, given)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("outputs", "channels"),
+    [
+        (keras.layers.Dense(7), 1),
+        (lambda x: {"consensus": keras.layers.Dense(8)(x)}, 1),
+        (lambda x: {"other": keras.layers.Dense(7)(x)}, 1),
+        (lambda x: {"consensus": keras.layers.Dense(7)(x)}, 3),
+    ],
+    ids=["no heads", "eight classes", "another head", "colour"],
+)
+def test_models_of_other_programs_are_refused(outputs, channels, tmp_path):
+    with_outputs(outputs, channels).save(tmp_path / "other.keras")
+    with pytest.raises(InputError, match="'other' cannot be loaded: it"):
+        evaluate.open_model(str(tmp_path / "other.keras"))
+
+
+def test_a_file_cut_off_and_choices_that_mean_nothing(tmp_path):
+    path = tmp_path / "cut.keras"
+    path.write_bytes(b"PK and no more")
+    with pytest.raises(InputError, match=r"cut\.keras is no \.keras file"):
+        evaluate.open_model(str(path))
+    for choice in ({"runtime": "litert"}, {"weights": path}):
+        with pytest.raises(ConfigError, match="its own weights"):
+            evaluate.open_model(str(path), **choice)
 
 
 def test_shipped_weights_are_measured_from_the_command_line(tmp_path, capsys):

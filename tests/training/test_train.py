@@ -8,11 +8,12 @@ import pytest
 from keras import layers
 
 from fer_core import progress
-from fer_core.errors import ConfigError, InputError
-from fer_core.training import train, zoo
+from fer_core.errors import ConfigError, InputError, StoreError
+from fer_core.folder import held
+from fer_core.training import resume, train, zoo
 from fer_core.training.augment import augmented
 from fer_core.training.recipe import Recipe
-from fer_core.training.train import Batches
+from fer_core.training.train import Batches, Teacher
 from tests.training import pictures
 
 # Keras 3.15 saves through TensorFlow 2.21's `__array__`, which numpy 2 finds too old.
@@ -82,10 +83,53 @@ def test_a_checkpoint_of_another_recipe_or_none_at_all(data, tmp_path):
     run(data, tmp_path, minutes=0)
     with pytest.raises(ConfigError, match="another training"):
         run(data, tmp_path, Recipe(epochs=2, batch=8, seed=5))
-    (tmp_path / train.CHECKPOINT).write_bytes(b"PK not a checkpoint")
-    with pytest.raises((InputError, ConfigError)) as caught:
+    with pytest.raises(ConfigError, match="faces was"):
+        run(pictures.faces(24, seed=1), tmp_path)
+    with pytest.raises(ConfigError, match="teacher was None, now another"):
+        run(data, tmp_path, teacher=Teacher("another", lambda faces: {}))
+
+
+@pytest.mark.parametrize("damage", ["text", "header", "array", "cut"])
+def test_a_damaged_checkpoint_is_told(damage, data, tmp_path):
+    run(data, tmp_path, minutes=0)
+    path = tmp_path / resume.CHECKPOINT
+    if damage == "text":
+        path.write_bytes(b"PK not a checkpoint")
+    elif damage == "header":
+        np.savez(path, header=np.array("null"))
+    elif damage == "array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(InputError, match="is damaged"):
         run(data, tmp_path)
-    assert "damaged" in caught.value.message
+
+
+def test_two_trainings_do_not_share_a_folder(data, tmp_path):
+    with held(tmp_path), pytest.raises(StoreError, match="Another run"):
+        run(data, tmp_path)
+
+
+def test_a_folder_that_cannot_be_one(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreError, match="cannot be written") as caught:
+            run(data, out)
+        assert "file" in caught.value.hint
+
+
+def test_a_training_that_runs_away_does_not_replace_its_checkpoint(data, tmp_path):
+    broken = replace(data, votes=np.full_like(data.votes, np.nan))
+    with pytest.raises(ConfigError, match="run away"):
+        run(broken, tmp_path)
+    assert not (tmp_path / resume.CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("minutes", [-1.0, float("nan")])
+def test_times_that_cannot_be(minutes, data, tmp_path):
+    with pytest.raises(ConfigError, match="minutes"):
+        run(data, tmp_path, minutes=minutes)
 
 
 def test_batches_depend_on_seed_and_epoch_only(data):
@@ -142,7 +186,7 @@ def test_the_teacher_reads_each_face_once_as_it_is(data, tmp_path):
         return {"fer2013": np.tile([9.0, 0, 0, 0, 0, 0, 0], (len(faces), 1))}
 
     recipe = replace(RECIPE, epochs=6, learning_rate=0.05, teacher_share=1.0, averaging=0.0)
-    model = train.train("tiny", data, data, tmp_path, recipe, teacher=teacher)
+    model = train.train("tiny", data, data, tmp_path, recipe, teacher=Teacher("one", teacher))
     assert len(shown) == 1
     assert np.array_equal(shown[0], data.images)
     given = model.predict(data.images[..., None].astype(np.float32), verbose=0)["fer2013"]
@@ -177,7 +221,14 @@ def test_every_step_is_told_and_logged_for_tensorboard(data, tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"epochs": 0}, {"batch": 1}, {"learning_rate": 0.0}, {"warmup_epochs": 50.0}, {"seed": -1}],
+    [
+        {"epochs": 0},
+        {"batch": 1},
+        {"learning_rate": 0.0},
+        {"warmup_epochs": 50.0},
+        {"seed": -1},
+        {"seed": 2**32},
+    ],
 )
 def test_recipes_that_cannot_be(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

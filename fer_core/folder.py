@@ -1,0 +1,54 @@
+"""Folders that are written to: by one process at a time, and refusals in plain words."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fer_core.errors import StoreError
+
+
+@contextmanager
+def held(folder: Path) -> Generator[None]:
+    """Hold a folder, made if need be, for writing; nobody else can meanwhile.
+
+    Raises:
+        StoreError: another process holds it, or it cannot be made or written.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a+")
+    with file:
+        try:
+            # The kernel drops an flock with its process, so a killed run leaves none behind.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(
+                f"Another run is writing to {folder}.",
+                hint="Wait until it has finished, or give this one another --out.",
+            ) from error
+        yield
+
+
+@contextmanager
+def explained(path: Path) -> Generator[None]:
+    """Turn the system's refusal to write a path into a ``StoreError`` with what to do."""
+    try:
+        yield
+    except OSError as error:
+        hints: dict[Any, str] = {
+            errno.ENOSPC: "The disk is full: free some space and run again; nothing is lost.",
+            errno.EDQUOT: "The quota is used up: free some space and run again.",
+            errno.EROFS: "The folder is read-only: choose another one with --out.",
+            errno.EACCES: "This user may not write there: choose another folder with --out.",
+            errno.ENOTDIR: "A part of the path is a file: choose another folder with --out.",
+            errno.EEXIST: "It is a file: choose another folder with --out.",
+        }
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            hint=hints.get(error.errno, "Choose another folder with --out, or mend this one."),
+        ) from error
