@@ -31,7 +31,7 @@ from fer_core.records import EMOTIONS
 from fer_core.training import resume, zoo
 from fer_core.training.augment import augmented
 from fer_core.training.faces import FaceData
-from fer_core.training.fused import with_fused_normalization
+from fer_core.training.fused import with_fast_layers
 from fer_core.training.metrics import softmax
 from fer_core.training.recipe import Recipe
 from fer_core.training.resume import CHECKPOINT, Arrays, Origin
@@ -232,7 +232,7 @@ def _compiled(name: str, recipe: Recipe, faces: int) -> keras.Model:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.mixed_bfloat16 else "float32")
     try:
-        model = with_fused_normalization(zoo.build(name))
+        model = with_fast_layers(zoo.build(name))
     finally:
         keras.config.set_dtype_policy(before)
     steps = max(1, faces // recipe.batch)
