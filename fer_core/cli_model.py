@@ -51,8 +51,13 @@ def train_model(
     ] = None,
     recipe: Annotated[Recipe, Parameter(name="*")] = _DEFAULT,
     teacher: Annotated[
-        str | None, Parameter(help="A model to learn from as well: its name, or a .keras file.")
-    ] = None,
+        tuple[str, ...],
+        Parameter(
+            help="A model to learn from as well: its name, or a .keras file. Of several, given one "
+            "after another, the mean.",
+            negative=(),
+        ),
+    ] = (),
     start: Annotated[
         Path | None, Parameter(help="First weights: a .keras file, or ImageNet's .h5 (resnet50).")
     ] = None,
@@ -67,10 +72,11 @@ def train_model(
     from fer_core.training import train as training
 
     zoo.check(name)
-    taught = None
-    if teacher is not None:
-        asset, classifier = evaluate.open_model(teacher)
-        taught = training.Teacher(f"{asset.name} {asset.sha256[:12]}", classifier.logits)
+    opened = [evaluate.open_model(each) for each in teacher]
+    teachers = [
+        training.Teacher(f"{asset.name} {asset.sha256[:12]}", classifier.logits)
+        for asset, classifier in opened
+    ]
     faces = dataset.read_dataset(data)
     for sentence in faces.overlaps():
         terminal.line(sentence)
@@ -81,7 +87,7 @@ def train_model(
     terminal.line(f"{name}: {len(learn):,} faces to learn from, {len(choose):,} to measure on")
     with terminal.watching("Training", "steps"):
         training.train(
-            name, learn, choose, folder, recipe, start=start, teacher=taught, minutes=minutes
+            name, learn, choose, folder, recipe, start=start, teachers=teachers, minutes=minutes
         )
     terminal.line(f"Model: {folder / name}.keras")
     terminal.line(f"Log:   tensorboard --logdir {folder / 'tensorboard'}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from fer_core.folder import held
 from fer_core.records import EMOTIONS
 from fer_core.training import resume, zoo
 from fer_core.training.augment import augmented
-from fer_core.training.faces import FaceData
+from fer_core.training.faces import HEADS, FaceData
 from fer_core.training.fused import with_fast_layers
 from fer_core.training.metrics import softmax
 from fer_core.training.recipe import Recipe
@@ -60,7 +60,7 @@ class Batches:
         data: faces with labels. Without FER+ votes the labels stand in for them.
         recipe: size of a batch, seed, share of the teacher.
         epoch: counted from 0.
-        taught: a teacher's probabilities for the faces as they are, ``(n, 7)`` by head.
+        taught: the teachers' probabilities for the faces as they are, ``(n, 7)`` by head.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ def train(
     recipe: Recipe,
     *,
     start: Path | None = None,
-    teacher: Teacher | None = None,
+    teachers: Sequence[Teacher] = (),
     minutes: float | None = None,
 ) -> keras.Model:
     """Start or continue a training; return the averaged float32 model.
@@ -125,8 +125,9 @@ def train(
         recipe: must be the one the checkpoint was started with, if there is one.
         start: a model of the same architecture whose weights to begin with, unless ``out``
             holds a checkpoint already; None to begin at random.
-        teacher: a trained network to learn from as well, ``recipe.teacher_share`` of it. It reads
-            each face once, as it is: for the varied ones it would slow every step.
+        teachers: trained networks to learn from as well, ``recipe.teacher_share`` of the mean of
+            their probabilities. They read each face once, as it is: for the varied ones they would
+            slow every step.
         minutes: stop at the end of the first epoch after so many; None for no limit.
 
     Raises:
@@ -146,7 +147,7 @@ def train(
             out,
             recipe,
             start=start,
-            teacher=teacher,
+            teachers=teachers,
             minutes=minutes,
         )
 
@@ -159,7 +160,7 @@ def _train(
     recipe: Recipe,
     *,
     start: Path | None,
-    teacher: Teacher | None,
+    teachers: Sequence[Teacher],
     minutes: float | None,
 ) -> keras.Model:
     started = time.monotonic()
@@ -171,7 +172,7 @@ def _train(
         zoo.begin_with(start, model)
         progress.tell("note", f"beginning with the weights of {start}")
     mean: Arrays = model.get_weights()
-    origin = _origin(name, train_data, recipe, teacher)
+    origin = _origin(name, train_data, recipe, teachers)
     first = 0
     if (out / CHECKPOINT).exists():
         first, mean = resume.restore_training(out / CHECKPOINT, origin, model)
@@ -180,11 +181,9 @@ def _train(
     published = out / f"{name}.keras"
     if first and not published.exists():
         resume.replace(published, averaged.save)
-    taught: Logits | None = None
-    if teacher is not None:
-        progress.tell("note", "the teacher reads the faces")
-        given = teacher.logits(train_data.images)
-        taught = {head: softmax(logits).astype(np.float32) for head, logits in given.items()}
+    if teachers:
+        progress.tell("note", "the faces are read by: " + ", ".join(each.name for each in teachers))
+    taught = _taught(teachers, train_data)
     steps = len(Batches(train_data, recipe, 0))
     progress.tell("started", name, steps * recipe.epochs)
     progress.tell("advanced", name, steps * first)
@@ -217,14 +216,24 @@ def _train(
     return averaged
 
 
-def _origin(name: str, data: FaceData, recipe: Recipe, teacher: Teacher | None) -> Origin:
+def _taught(teachers: Sequence[Teacher], data: FaceData) -> Logits:
+    """Return the mean of the teachers' probabilities, ``(n, 7)``, for the heads they all have."""
+    given = [teacher.logits(data.images) for teacher in teachers]
+    heads = [head for head in HEADS if given and all(head in logits for logits in given)]
+    return {
+        head: np.mean([softmax(logits[head]) for logits in given], axis=0).astype(np.float32)
+        for head in heads
+    }
+
+
+def _origin(name: str, data: FaceData, recipe: Recipe, teachers: Sequence[Teacher]) -> Origin:
     faces = hashlib.sha256()
     for values in (data.images, data.labels, data.votes):
         faces.update(values.tobytes())
     return asdict(recipe) | {
         "name": name,
         "faces": faces.hexdigest()[:12],
-        "teacher": teacher and teacher.name,
+        "teachers": [teacher.name for teacher in teachers],
     }
 
 

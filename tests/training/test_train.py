@@ -85,8 +85,8 @@ def test_a_checkpoint_of_another_recipe_or_none_at_all(data, tmp_path):
         run(data, tmp_path, Recipe(epochs=2, batch=8, seed=5))
     with pytest.raises(ConfigError, match="faces was"):
         run(pictures.faces(24, seed=1), tmp_path)
-    with pytest.raises(ConfigError, match="teacher was None, now another"):
-        run(data, tmp_path, teacher=Teacher("another", lambda faces: {}))
+    with pytest.raises(ConfigError, match=r"teachers was \[\], now \['another'\]"):
+        run(data, tmp_path, teachers=[Teacher("another", lambda faces: {})])
 
 
 @pytest.mark.parametrize("damage", ["text", "header", "array", "cut"])
@@ -186,11 +186,35 @@ def test_the_teacher_reads_each_face_once_as_it_is(data, tmp_path):
         return {"fer2013": np.tile([9.0, 0, 0, 0, 0, 0, 0], (len(faces), 1))}
 
     recipe = replace(RECIPE, epochs=6, learning_rate=0.05, teacher_share=1.0, averaging=0.0)
-    model = train.train("tiny", data, data, tmp_path, recipe, teacher=Teacher("one", teacher))
+    model = train.train("tiny", data, data, tmp_path, recipe, teachers=[Teacher("one", teacher)])
     assert len(shown) == 1
     assert np.array_equal(shown[0], data.images)
     given = model.predict(data.images[..., None].astype(np.float32), verbose=0)["fer2013"]
     assert (given.argmax(axis=1) == 0).all()  # as it was taught, whatever the labels say
+
+
+def test_of_several_teachers_the_mean_is_learned(data, tmp_path):
+    def always(number, heads):
+        scores = np.full((len(data), 7), -20.0)
+        scores[:, number] = 20
+        return Teacher(f"always {number}", lambda faces: dict.fromkeys(heads, scores))
+
+    recipe = replace(RECIPE, epochs=1, teacher_share=1.0)
+    seen = {}
+
+    def spy(*given):
+        batches = Batches(*given)
+        seen["targets"] = batches[0][1]
+        return batches
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "Batches", spy)
+        pair = [always(2, train.HEADS), always(5, ["fer2013"])]
+        train.train("tiny", data, data, tmp_path, recipe, teachers=pair)
+    expected = np.tile([0, 0, 0.5, 0, 0, 0.5, 0], (8, 1))
+    np.testing.assert_allclose(seen["targets"]["fer2013"], expected, atol=1e-6)
+    # The second has no such head, so that nobody teaches it.
+    assert (seen["targets"]["consensus"].max(axis=1) < 0.99).all()
 
 
 @pytest.mark.slow
