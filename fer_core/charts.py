@@ -6,7 +6,7 @@ Nothing is computed here but positions; numbers come from ``summary``, words fro
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,11 +61,11 @@ def timeline(
     parts = [
         svg.patterns(name, _states_shown(columns)),
         svg.time_axis(n, axis_y, top, words),
-        _grid((0, 0.25, 0.5, 0.75, 1), top, height),
+        svg.grid((0, 0.25, 0.5, 0.75, 1), top, height),
         _hatched(name, columns, top, height),
         *(_mark_area(mark, n, top, height) for mark in marks),
         stretched(span, top, height, *paths),
-        _scale({value: words.about(value) for value in (0, 0.5, 1)}, top, height),
+        svg.scale({value: words.about(value) for value in (0, 0.5, 1)}, top, height),
         tag("text", label, x="0", y=14, class_="label"),
         *_flags(marks, n, 32),
         _strip(name, columns, strip_y),
@@ -144,8 +144,8 @@ def stacked(
         svg.time_axis(n, axis_y, top, words),
         _hatched(name, columns, top, height),
         stretched(span, top, height, *areas),
-        _grid((0, 0.5, 1), top, height),
-        _scale({value: words.percent(value) for value in (0.5, 1)}, top, height),
+        svg.grid((0, 0.5, 1), top, height),
+        svg.scale({value: words.percent(value) for value in (0.5, 1)}, top, height),
         *labels,
         _cursor(top, axis_y - 13),
     ]
@@ -183,9 +183,56 @@ def history(
         for index, value in piece:
             y = top + height * (1 - value)
             dots.append(tag("circle", cx=percent(index + 0.5, k), cy=y, r=3.5, class_="dot"))
-    scale = _scale({value: words.about(value) for value in (0, 1)}, top, height)
-    body = [_grid((0, 0.5, 1), top, height), stretched(k, top, height, *lines), *dots, scale]
+    scale = svg.scale({value: words.about(value) for value in (0, 1)}, top, height)
+    body = [svg.grid((0, 0.5, 1), top, height), stretched(k, top, height, *lines), *dots, scale]
     return svg.chart(name, height + 16, title, description, *body, kind="small-multiple")
+
+
+def pace_bars(
+    name: str,
+    rates: FloatArray,
+    speech: Sequence[tuple[float, float]],
+    seconds: int,
+    words: Wording,
+    *,
+    title: str,
+    description: str,
+) -> Markup:
+    """Draw words per minute, a bar a minute, and below them when there was speech at all."""
+    top, height, most = 24, 96, max(50.0, 50 * math.ceil(float(rates.max()) / 50))
+    strip_y = top + height + 10
+    axis_y = strip_y + 12 + 20
+    bars = (
+        tag(
+            "rect",
+            x=percent(60 * minute, seconds),
+            width=percent(min(60, seconds - 60 * minute) * 0.94, seconds),
+            y=top + height * (1 - rate / most),
+            height=height * rate / most,
+            class_="area speech",
+        )
+        for minute, rate in enumerate(rates.tolist())
+    )
+    spoken = (
+        tag(
+            "rect",
+            x=percent(start, seconds),
+            width=percent(min(end, seconds) - start, seconds),
+            y=strip_y,
+            height=12,
+            class_="known",
+        )
+        for start, end in speech
+    )
+    parts = [
+        svg.time_axis(seconds, axis_y, top, words),
+        svg.grid((0, 0.5, 1), top, height),
+        *bars,
+        svg.scale({1: words.whole(most), 0.5: words.whole(most / 2)}, top, height),
+        tag("text", words("pace.axis"), x="0", y=14, class_="label"),
+        *spoken,
+    ]
+    return svg.chart(name, axis_y + 6, title, description, *parts)
 
 
 def bar(share: float, kind: str) -> Markup:
@@ -223,25 +270,6 @@ def key_patterns() -> Markup:
     )
 
 
-def _grid(values: Sequence[float], top: float, height: float) -> Markup:
-    """Draw hairlines at shares of the height, 0 at the bottom."""
-    lines = (
-        tag("line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
-        for y in (top + height * (1 - value) for value in values)
-    )
-    return Markup("").join(lines)
-
-
-def _scale(labels: Mapping[float, str], top: float, height: float) -> Markup:
-    """Label hairlines at shares of the height; drawn after the curves, so that none hides it."""
-    parts: list[Markup] = []
-    for value, label in labels.items():
-        y = top + height * (1 - value)
-        # Below its line, so that the topmost does not meet the axis' name; but 0 above it.
-        parts.append(tag("text", label, x="0", y=y + 12 if value else y - 3, class_="tick halo"))
-    return Markup("").join(parts)
-
-
 def _most_people(columns: Columns) -> float:
     seen = columns.people[~np.isnan(columns.people)]
     return max(1.0, math.ceil(float(seen.max()))) if len(seen) else 1.0
@@ -253,7 +281,7 @@ def _people(columns: Columns, words: Wording, top: float, height: float) -> Mark
     area = svg.band_path(share * 0, share, span)
     return Markup("").join(
         (
-            _grid((0, 1), top, height),
+            svg.grid((0, 1), top, height),
             stretched(
                 span,
                 top,
@@ -261,7 +289,7 @@ def _people(columns: Columns, words: Wording, top: float, height: float) -> Mark
                 tag("path", d=area, class_="area people"),
                 tag("path", d=svg.line_path(share, span), class_="line people"),
             ),
-            _scale({1: words.about(most)}, top, height),
+            svg.scale({1: words.about(most)}, top, height),
         )
     )
 

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from fer_core import report
-from fer_core.errors import ConfigError
+from fer_core import progress, report, transcript
+from fer_core.errors import ConfigError, InputError
 from fer_core.settings import Report
 from fer_core.store import Place, Store
+from fer_core.transcript import Transcript
 
 INDEX = "index.html"
 
@@ -45,6 +46,7 @@ def write_lecture(store: Store, recording_id: str, settings: Report) -> Path:
         time_link=settings.time_link,
         index_href=f"../{INDEX}",
         video_href=_href(Path(row["source_path"]), (store.reports / name).parent),
+        transcript=_transcript(Path(row["source_path"])),
     )
     return store.write_page(name, html)
 
@@ -74,6 +76,15 @@ def remove(store: Store, recording_id: str) -> None:
     """Remove a lecture's page; the index is drawn anew at the end of the run."""
     if page := path(store, recording_id):
         page.unlink(missing_ok=True)
+
+
+def _transcript(recording: Path) -> Transcript | None:
+    try:
+        beside = transcript.beside(recording)
+        return transcript.read_transcript(beside) if beside else None
+    except InputError as error:  # the page is worth having without it
+        progress.tell("note", f"{error.message} {error.hint}")
+        return None
 
 
 def _href(target: Path, folder: Path) -> str:

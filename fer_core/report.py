@@ -18,8 +18,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fer_core import assets, charts, figures, overview, sections
+from fer_core.pace import pace
 from fer_core.story import Story, facts_of, moments_of, safe_address, second_link
 from fer_core.summary import Lecture
+from fer_core.transcript import Transcript
 from fer_core.wording import Wording, clean, words
 
 _LONGEST_TEXT: Final = 4000
@@ -34,6 +36,7 @@ def lecture_page(
     time_link: str = "",
     index_href: str = "../index.html",
     video_href: str | None = None,
+    transcript: Transcript | None = None,
 ) -> str:
     """Render the page of one lecture.
 
@@ -46,6 +49,7 @@ def lecture_page(
             ``{second}``; http, https, file or relative, anything else is not linked.
         index_href: address of the index page, relative to this one.
         video_href: address of the recording itself, quoted, used where ``time_link`` is empty.
+        transcript: what was said, if that is known.
 
     Returns:
         A whole HTML document that loads nothing from anywhere.
@@ -63,6 +67,7 @@ def lecture_page(
         presence=presence,
         words=text,
         link=second_link(time_link, str(facts.get("recording_id") or ""), video_href),
+        transcript=transcript,
     )
     values: dict[str, Any] = {
         "head": sections.header(story),
@@ -75,11 +80,13 @@ def lecture_page(
         "version": facts.get("version") or "",
         "key_patterns": charts.key_patterns(),
         "minute": None,
+        "pace": None,
         "readout": None,
     }
     if not failed:
         values["minute"] = sections.minute(story)
         values["trust"] = sections.trust(story)
+        values["pace"] = pace(story)
         values |= _figures(story)
     return _render("lecture.html.j2", text, values)
 

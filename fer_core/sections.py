@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fer_core.moments import Moment
+from fer_core.pace import quote
 from fer_core.story import (
     Story,
     people_text,
@@ -218,6 +219,7 @@ def _moment(story: Story, number: int, moment: Moment) -> dict[str, Any]:
         "href": story.href(moment.start_second),
         "what": words(key, change=words.index(abs(moment.change))),
         "details": details,
+        "quote": quote(story, moment.start_second, moment.end_second),
     }
 
 

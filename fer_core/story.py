@@ -15,6 +15,7 @@ import pandas as pd
 
 from fer_core.moments import Moment
 from fer_core.summary import Lecture
+from fer_core.transcript import Transcript
 from fer_core.wording import Wording, clean, rounded_parts
 
 Facts = dict[str, Any]
@@ -35,6 +36,7 @@ class Story:
     presence: bool
     words: Wording
     link: str | None
+    transcript: Transcript | None = None
 
     def href(self, second: int) -> str | None:
         """Return the address of a second of the recording, or None if there is none."""

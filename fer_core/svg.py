@@ -7,7 +7,7 @@ vertical ones pixels, and curves live in an inner picture that is stretched with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -165,6 +165,25 @@ def time_axis(seconds: int, y: float, top: float, words: Wording) -> Markup:
             tag("line", x1=x, x2=x, y1=top, y2=y - 13, class_=f"grid{minor}"),
             tag("text", words.at(second), x=x, y=y, text_anchor=anchor, class_=f"tick{minor}"),
         ]
+    return Markup("").join(parts)
+
+
+def grid(values: Sequence[float], top: float, height: float) -> Markup:
+    """Draw hairlines at shares of the height, 0 at the bottom."""
+    lines = (
+        tag("line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
+        for y in (top + height * (1 - value) for value in values)
+    )
+    return Markup("").join(lines)
+
+
+def scale(labels: Mapping[float, str], top: float, height: float) -> Markup:
+    """Label hairlines at shares of the height; drawn after the curves, so that none hides it."""
+    parts: list[Markup] = []
+    for value, label in labels.items():
+        y = top + height * (1 - value)
+        # Below its line, so that the topmost does not meet the axis' name; but 0 above it.
+        parts.append(tag("text", label, x="0", y=y + 12 if value else y - 3, class_="tick halo"))
     return Markup("").join(parts)
 
 

@@ -1,0 +1,107 @@
+"""What the section on pace says: how fast was spoken, where nobody spoke, how often turns changed.
+
+Values, sentences and its figure; from the transcript alone, so that it says nothing about faces.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from fer_core import charts
+from fer_core.figures import Figure, Table
+from fer_core.story import Story, span
+from fer_core.svg import FloatArray
+from fer_core.transcript import PAUSE_S, Transcript
+
+AROUND_S: Final = 20
+"""How far around a moment its quote reaches, seconds."""
+
+_LONGEST_QUOTE: Final = 400
+
+
+def pace(story: Story) -> dict[str, Any] | None:
+    """Return facts and figure; None without a transcript, or where nothing was said."""
+    seconds = len(story.lecture)
+    spoken = story.transcript.within(seconds) if story.transcript else None
+    if spoken is None or not spoken.cues:
+        return None
+    rates = spoken.words_per_minute(seconds)
+    return {"facts": _facts(story, spoken, rates), "figure": _figure(story, spoken, rates)}
+
+
+def quote(story: Story, start_s: float, end_s: float) -> str:
+    """Return what was said around a part of the lecture, cut to a length that is read."""
+    if story.transcript is None:
+        return ""
+    text = story.transcript.said(start_s - AROUND_S, end_s + AROUND_S)
+    if len(text) <= _LONGEST_QUOTE:
+        return text
+    return text[:_LONGEST_QUOTE].rsplit(" ", 1)[0] + "…"
+
+
+def _facts(story: Story, spoken: Transcript, rates: FloatArray) -> list[tuple[str, str]]:
+    words, seconds = story.words, len(story.lecture)
+    minutes = np.full(len(rates), 60.0)
+    minutes[-1] = seconds - 60 * (len(rates) - 1)
+    total = float((rates * minutes / 60).sum())
+    talked = sum(min(end, seconds) - start for start, end in spoken.speech())
+    pauses = spoken.pauses()
+    facts = [
+        (
+            words("pace.rate"),
+            words(
+                "pace.rate_value",
+                spoken=words.whole(60 * total / talked),
+                whole=words.whole(60 * total / seconds),
+            ),
+        ),
+        (words("pace.talk"), words("pace.talk_value", share=words.percent(talked / seconds))),
+    ]
+    if pauses:
+        start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
+        value = words("pace.pauses_value", n=len(pauses))
+        longest = words("pace.longest", duration=words.duration(end - start), time=words.at(start))
+        facts.append((words("pace.pauses", least=words.whole(PAUSE_S)), f"{value}; {longest}"))
+    else:
+        facts.append((words("pace.pauses", least=words.whole(PAUSE_S)), words("pace.no_pauses")))
+    if spoken.named:
+        turns = sum(cue.turn for cue in spoken.cues)
+        facts.append((words("pace.turns"), words("pace.turns_value", n=turns)))
+    return facts
+
+
+def _figure(story: Story, spoken: Transcript, rates: FloatArray) -> Figure:
+    words, seconds = story.words, len(story.lecture)
+    talked = rates[rates > 0]
+    finding = words("pace.finding", range=span(words, float(talked.min()), float(talked.max())))
+    heads = ["time", "words", "spoken", *(["turns"] if spoken.named else [])]
+    rows: list[tuple[str | None, list[str]]] = []
+    for minute, rate in enumerate(rates.tolist()):
+        start, end = 60 * minute, min(60 * minute + 60, seconds)
+        inside = sum(max(min(stop, end) - max(begin, start), 0) for begin, stop in spoken.speech())
+        cells = [words.at(start), words.whole(rate), words.duration(inside)]
+        if spoken.named:
+            turns = sum(cue.turn and start <= cue.start_s < end for cue in spoken.cues)
+            cells.append(words.whole(turns))
+        rows.append((story.href(start), cells))
+    return Figure(
+        name="pace-chart",
+        finding=finding,
+        svg=charts.pace_bars(
+            "pace-chart",
+            rates,
+            spoken.speech(),
+            seconds,
+            words,
+            title=finding,
+            description=words("pace.describe", duration=words.duration(seconds)),
+        ),
+        key=[
+            (charts.swatch("area speech"), words("pace.key_words"), ""),
+            (charts.swatch("known"), words("pace.key_speech"), ""),
+        ],
+        notes=[words("pace.note")],
+        table=Table([words(f"pace.{head}") for head in heads], rows, words("pace.table_hint")),
+    )

@@ -1,0 +1,188 @@
+"""What was said, and how fast: a WebVTT file beside the recording, without the names in it.
+
+Nothing here knows a face or a page. Who spoke is dropped while reading; only that another person
+began to speak is kept.
+"""
+
+# webvtt is typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import webvtt
+from numpy.typing import NDArray
+from webvtt.errors import MalformedCaptionError, MalformedFileError
+from webvtt.models import Timestamp
+
+from fer_core.errors import InputError
+
+SUFFIXES: Final = (".transcript.vtt", ".vtt", ".cc.vtt")
+"""Endings of a transcript beside a recording, the preferred first."""
+
+PAUSE_S: Final = 3.0
+"""Least length of a silence that counts as a pause."""
+
+_MOST_BYTES: Final = 20_000_000
+# Zoom's pictures are GMT…_Recording_gallery_1280x720.mp4, its words GMT…_Recording.transcript.vtt.
+_ZOOM_VIEW: Final = re.compile(r"(?<=_Recording)(_\w+)?_\d+x\d+$", re.IGNORECASE)
+_NAME: Final = re.compile(r"^([^\W\d_][^:.!?,;\n]{0,60}):\s+(?=\S)")
+_NAMED_SHARE: Final = 0.3
+# Chinese and Japanese have no spaces: every character counts.
+_UNSPACED: Final = r"\u3040-\u30ff\u3400-\u9fff"
+_WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['\u2019-]\w+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A stretch of speech.
+
+    Attributes:
+        start_s: its begin in the recording.
+        end_s: its end, after the begin.
+        text: what was said, one line, without the speaker's name.
+        turn: whether somebody else spoke before; never of the first one.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+    turn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said.
+
+    Attributes:
+        cues: in the order of their begins.
+        named: whether the file says who speaks, so that turns can be counted.
+    """
+
+    cues: tuple[Cue, ...]
+    named: bool = False
+
+    def within(self, seconds: int) -> Transcript:
+        """Return the part that begins within a recording of that length."""
+        inside = tuple(cue for cue in self.cues if cue.start_s < seconds)
+        return Transcript(inside, self.named)
+
+    def words_per_minute(self, seconds: int) -> NDArray[np.float64]:
+        """Return words by minute of a recording, ``(ceil(seconds / 60),)``.
+
+        A cue's words are spread evenly over its length. The last minute is scaled up from the
+        part of it that there is.
+        """
+        minutes = -(-seconds // 60)
+        words = np.zeros(minutes)
+        for cue in self.cues:
+            count = _count(cue.text)
+            for minute in range(int(cue.start_s // 60), min(int(cue.end_s // 60) + 1, minutes)):
+                inside = min(cue.end_s, 60 * minute + 60, seconds) - max(cue.start_s, 60 * minute)
+                words[minute] += count * max(inside, 0) / (cue.end_s - cue.start_s)
+        if seconds % 60:
+            words[-1] *= 60 / (seconds % 60)
+        return words
+
+    def speech(self) -> list[tuple[float, float]]:
+        """Return ``(start, end)`` of the stretches without a pause of ``PAUSE_S``, in seconds."""
+        stretches: list[tuple[float, float]] = []
+        for cue in self.cues:
+            if stretches and cue.start_s - stretches[-1][1] < PAUSE_S:
+                start, end = stretches[-1]
+                stretches[-1] = (start, max(end, cue.end_s))
+            else:
+                stretches.append((cue.start_s, cue.end_s))
+        return stretches
+
+    def pauses(self) -> list[tuple[float, float]]:
+        """Return ``(start, end)`` of the silences between the stretches of speech, in seconds."""
+        spoken = self.speech()
+        return [(one[1], other[0]) for one, other in pairwise(spoken)]
+
+    def said(self, start_s: float, end_s: float) -> str:
+        """Return what was said in a part of the recording: every cue that reaches into it."""
+        return " ".join(
+            cue.text for cue in self.cues if cue.end_s > start_s and cue.start_s < end_s
+        )
+
+
+def beside(recording: Path) -> Path | None:
+    """Return the transcript beside a recording; None if there is none."""
+    stems = dict.fromkeys((recording.stem, _ZOOM_VIEW.sub("", recording.stem)))
+    for stem in stems:
+        for suffix in SUFFIXES:
+            path = recording.with_name(stem + suffix)
+            try:
+                if path.is_file():
+                    return path
+            except OSError:  # a name that leaves no room for the ending
+                continue
+    return None
+
+
+def read_transcript(path: Path) -> Transcript:
+    """Read a WebVTT file; names of speakers (``Name: text``, ``<v Name>``) are not kept.
+
+    Raises:
+        InputError: the file is unreadable, too large, or no WebVTT.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(
+                f"The transcript {path.name!r} is larger than {_MOST_BYTES // 1_000_000} MB.",
+                hint="Give the words alone, as WebVTT.",
+            )
+        found = webvtt.from_string(path.read_text(encoding="utf-8-sig", errors="replace"))
+        captions = [
+            (_seconds(each.start_time), _seconds(each.end_time), each.voice or "", each.text)
+            for each in found
+        ]
+    except (
+        OSError,
+        MalformedFileError,
+        MalformedCaptionError,
+    ) as error:
+        reason = str(error) or "it is no WebVTT"
+        raise InputError(
+            f"The transcript {path.name!r} cannot be read: {reason}.",
+            hint="Export it anew as .vtt, or remove it.",
+        ) from error
+    return _without_names(captions)
+
+
+def _seconds(at: Timestamp) -> float:
+    hours, minutes, seconds, milliseconds = at.to_tuple()
+    return 3600 * hours + 60 * minutes + seconds + milliseconds / 1000
+
+
+def _without_names(captions: list[tuple[float, float, str, str]]) -> Transcript:
+    lines = [(start, end, voice, " ".join(text.split())) for start, end, voice, text in captions]
+    lines = sorted((line for line in lines if line[3] and line[1] > line[0]), key=lambda c: c[:2])
+    prefixes = Counter(match[1] for *_, text in lines if (match := _NAME.match(text)))
+    # "Remember: …" once in a transcript without names is speech; in one with names, never: better
+    # to lose a word than to show a name.
+    named = sum(prefixes.values()) > _NAMED_SHARE * len(lines)
+    cues: list[Cue] = []
+    before: str | None = None
+    for start, end, voice, text in lines:
+        match = _NAME.match(text)
+        if match and not named and prefixes[match[1]] == 1:
+            match = None
+        speaker = voice or (match[1] if match else "")
+        turn = bool(speaker and before and speaker != before)
+        cues.append(Cue(start, end, text[match.end() :] if match else text, turn))
+        before = speaker or before
+    return Transcript(tuple(cues), named=before is not None)
+
+
+def _count(text: str) -> int:
+    return len(_WORD.findall(text))

@@ -1,0 +1,72 @@
+"""The section on pace: only from a transcript, only of this lecture, counted by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from fer_core import report
+from fer_core.transcript import Cue, Transcript
+from tests import pages, tables
+from tests.pages import NASTY
+
+
+def page(seconds: pd.DataFrame, moments: pd.DataFrame | None = None, **options: Any) -> str:
+    """Render the page of a table of seconds."""
+    return report.lecture_page(
+        tables.recording(seconds),
+        seconds,
+        tables.moments(count=0) if moments is None else moments,
+        course="biology-101",
+        **options,
+    )
+
+
+SPOKEN = Transcript(
+    (
+        Cue(1, 61, "one " * 100, turn=False),
+        Cue(70, 100, f"{NASTY} two", turn=True),
+        Cue(300, 310, "three", turn=True),
+        Cue(900, 910, "after the end", turn=True),
+    ),
+    named=True,
+)
+
+
+def test_pace_comes_from_the_transcript_and_is_absent_without_one():
+    lecture = tables.seconds(1, 600)
+    assert "pace" not in {e.get("id") for e in pages.check(page(lecture)).iter()}
+    root = pages.check(page(lecture, transcript=SPOKEN))
+    text = pages.text_of(pages.by_id(root, "pace"))
+    # 101 + 2 words or so in 10 minutes; 60 + 30 + 10 seconds of speech.
+    assert "17\u00a0% of the time" in text
+    assert "3 pauses" not in text
+    assert "2 pauses" in text
+    assert "the longest 3\u00a0min 20\u00a0s, at 01:40" in text
+    assert "the speaker changed 2 times" in text
+    table = next(e for e in pages.by_id(root, "pace").iter() if e.tag == "tbody")
+    assert len(list(table)) == 10
+
+
+@pytest.mark.parametrize("cues", [(), (Cue(900, 910, "after the end", turn=False),)])
+def test_a_transcript_without_a_word_in_the_lecture_has_no_section(cues):
+    root = pages.check(page(tables.seconds(1, 600), transcript=Transcript(cues)))
+    assert "pace" not in {e.get("id") for e in root.iter()}
+
+
+def test_moments_quote_what_was_said_around_them():
+    moments = tables.moments(2, 600, 1)
+    start, end = int(moments["start_second"].iloc[0]), int(moments["end_second"].iloc[0])
+    cues = (
+        Cue(start - 40, start - 30, "long before", turn=False),
+        Cue(start - 15, start - 10, "just before", turn=False),
+        Cue(end + 15, end + 25, "word " * 200, turn=False),
+        Cue(end + 30, end + 40, "long after", turn=False),
+    )
+    html = page(tables.seconds(2, 600), moments, transcript=Transcript(cues))
+    (quote,) = [pages.text_of(e) for e in pages.check(html).iter() if e.tag == "q"]
+    assert quote.startswith("just before word word")
+    assert quote.endswith("word…")
+    assert len(quote) <= 401

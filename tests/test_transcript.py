@@ -1,0 +1,152 @@
+"""Transcripts: found beside a recording, read without names; pace and pauses by hand."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_core import transcript
+from fer_core.errors import InputError
+from fer_core.transcript import Cue, Transcript
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "biology-101"
+
+
+def written(folder, text, name="class.vtt"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def vtt(*cues):
+    """Each cue is (begin, end, text), times in seconds."""
+    blocks = [
+        f"00:{b // 60:02}:{b % 60:02}.000 --> 00:{e // 60:02}:{e % 60:02}.500\n{text}"
+        for b, e, text in cues
+    ]
+    return "WEBVTT\n\n" + "\n\n".join(blocks) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("recording", "beside"),
+    [
+        ("class.mp4", "class.vtt"),
+        ("class.mp4", "class.transcript.vtt"),
+        ("class.mp4", "class.cc.vtt"),
+        (
+            "GMT20261103-093000_Recording_gallery_1280x720.mp4",
+            "GMT20261103-093000_Recording.transcript.vtt",
+        ),
+        ("GMT20261103-093000_Recording_1280x720.mp4", "GMT20261103-093000_Recording.cc.vtt"),
+        ("GMT20261103-093000_Recording.mp4", "GMT20261103-093000_Recording.transcript.vtt"),
+        ("class_1280x720.mp4", None),
+    ],
+)
+def test_where_a_transcript_lies(recording, beside, tmp_path):
+    for name in filter(None, (beside, "other.vtt", "class_gallery.vtt")):
+        (tmp_path / name).write_text("WEBVTT\n")
+    assert transcript.beside(tmp_path / recording) == (tmp_path / beside if beside else None)
+
+
+def test_the_preferred_one_of_several(tmp_path):
+    for ending in transcript.SUFFIXES:
+        (tmp_path / f"class{ending}").write_text("WEBVTT\n")
+    assert transcript.beside(tmp_path / "class.mp4") == tmp_path / "class.transcript.vtt"
+
+
+def test_a_name_that_leaves_no_room(tmp_path):
+    assert transcript.beside(tmp_path / ("x" * 251 + ".mp4")) is None
+
+
+@pytest.mark.parametrize("form", ["{name}: {text}", "<v {name}>{text}</v>"])
+def test_names_are_dropped_and_turns_kept(form, tmp_path):
+    said = [
+        ("Ada Lovelace", "One: two."),
+        ("Ada Lovelace", "Three"),
+        ("Zoë O'Neil-Ng", "Four?"),
+        ("Ada Lovelace", "Five"),
+    ]
+    cues = [(10 * i, 10 * i + 5, form.format(name=n, text=t)) for i, (n, t) in enumerate(said)]
+    found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
+    assert [cue.text for cue in found.cues] == ["One: two.", "Three", "Four?", "Five"]
+    assert [cue.turn for cue in found.cues] == [False, False, True, True]
+    assert found.named
+    assert "Ada" not in repr(found)
+    assert "Zo" not in repr(found)
+
+
+def test_a_colon_alone_makes_no_speaker(tmp_path):
+    texts = ["We begin.", "Remember: water first.", "Then light.", "Then sugar.", "Done."]
+    cues = [(10 * i, 10 * i + 5, text) for i, text in enumerate(texts)]
+    found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
+    assert [cue.text for cue in found.cues] == texts
+    assert not found.named
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no captions", b"1\n00:00 --> 00:05\nhello", b"\xff\xfe\x00 WEBVTT"]
+)
+def test_what_is_no_transcript(content, tmp_path):
+    path = tmp_path / "class.vtt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"class\.vtt"):
+        transcript.read_transcript(path)
+
+
+def test_a_file_too_large_and_one_that_is_gone(tmp_path, monkeypatch):
+    path = written(tmp_path, vtt((0, 5, "hello")))
+    monkeypatch.setattr(transcript, "_MOST_BYTES", 10)
+    with pytest.raises(InputError, match="larger"):
+        transcript.read_transcript(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        transcript.read_transcript(tmp_path / "gone.vtt")
+
+
+def test_odd_cues_are_put_in_order_or_left_out(tmp_path):
+    text = vtt((20, 22, "second\nline"), (10, 12, "first"), (40, 30, "backwards"), (50, 55, " "))
+    found = transcript.read_transcript(written(tmp_path, "\ufeff" + text))
+    assert [(cue.start_s, cue.end_s, cue.text) for cue in found.cues] == [
+        (10.0, 12.5, "first"),
+        (20.0, 22.5, "second line"),
+    ]
+
+
+CUES = Transcript((
+    Cue(0, 30, "one two three", turn=False),
+    Cue(31, 50, "it's well-known", turn=True),
+    Cue(55, 65, "ten words are spread evenly over these two minutes here", turn=False),
+    Cue(100, 110, "one", turn=True),
+))  # fmt: skip
+
+
+def test_words_per_minute_by_hand():
+    # 3 + 2 + 5 words in the first minute; 5 + 1 in the half of the second that there is.
+    np.testing.assert_allclose(CUES.words_per_minute(120), [10, 6])
+    np.testing.assert_allclose(CUES.words_per_minute(90), [10, 10])
+    np.testing.assert_allclose(CUES.words_per_minute(60), [10])
+
+
+def test_words_of_scripts_without_spaces():
+    cue = Cue(0, 60, "光合作用 is 4 characters", turn=False)
+    assert Transcript((cue,)).words_per_minute(60) == pytest.approx([7])
+
+
+def test_speech_and_pauses_by_hand():
+    assert CUES.speech() == [(0, 50), (55, 65), (100, 110)]
+    assert CUES.pauses() == [(50, 55), (65, 100)]
+
+
+def test_what_was_said_in_a_part():
+    assert CUES.said(28, 32) == "one two three it's well-known"
+    assert CUES.said(66, 99) == ""
+
+
+def test_the_bundled_class(tmp_path):
+    for file in EXAMPLE.iterdir():
+        shutil.copy(file, tmp_path)
+    path = transcript.beside(tmp_path / next(tmp_path.glob("*.mp4")).name)
+    found = transcript.read_transcript(path)
+    assert found.said(37, 40) == "So the leaf is as tidy as your desk?"
+    assert [cue.start_s for cue in found.cues if cue.turn][:2] == [37, 40.5]
+    assert "Dana" not in repr(found)
