@@ -165,6 +165,15 @@ def manifest() -> dict[str, Any]:
     return listed
 
 
+def published_figures(sha256: str) -> dict[str, Any] | None:
+    """Return what was measured of a published model file's first head; None for any other file."""
+    for entry in manifest()["models"].values():
+        for runtime, file in entry.get("files", {}).items():
+            if file.get("sha256") == sha256:
+                return entry.get("metrics", {}).get(runtime, {}).get(entry.get("head"))
+    return None
+
+
 def model_card() -> str:
     """Return the text of ``models/MODEL_CARD.md``."""
     path = _root("models", "models") / "MODEL_CARD.md"

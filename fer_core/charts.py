@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fer_core import svg
+from fer_core.lanes import Lane, draw_lanes, height_of
 from fer_core.summary import CALM_FROM_S, STATES, Columns
 from fer_core.svg import FloatArray, percent, stretched, tag
 from fer_core.wording import Wording
@@ -41,13 +42,15 @@ def timeline(
     title: str,
     description: str,
     marks: Sequence[Mark] = (),
+    lanes: Sequence[Lane] = (),
     presence: bool = False,
 ) -> Markup:
-    """Draw engagement (or, in presence mode, facing) above people visible, on one time axis."""
+    """Draw engagement (or, in presence mode, facing), lanes and people visible on one time axis."""
     n, span = columns.seconds, columns.span
     top, height = 46 if marks else 24, 170
     strip_y = top + height + 12
-    people_y = strip_y + 34
+    lanes_y = strip_y + 16
+    people_y = lanes_y + height_of(lanes) + 18
     axis_y = people_y + 56 + 18
     label = words("timeline.axis_facing" if presence else "timeline.axis")
     if presence:
@@ -69,11 +72,50 @@ def timeline(
         tag("text", label, x="0", y=14, class_="label"),
         *_flags(marks, n, 32),
         _strip(name, columns, strip_y),
+        draw_lanes(lanes, n, lanes_y),
         _people(columns, words, people_y, 56),
         tag("text", words("people.axis"), x="0", y=people_y - 5, class_="label"),
         _cursor(top, axis_y - 13),
     ]
     return svg.chart(name, axis_y + 6, title, description, *parts, kind="timed")
+
+
+def excerpt(
+    name: str,
+    columns: Columns,
+    words: Wording,
+    *,
+    begin: int,
+    mark: Mark,
+    title: str,
+    description: str,
+) -> Markup:
+    """Draw a part of the engagement curve, from second ``begin`` on, with one moment in it."""
+    n, span = columns.seconds, columns.span
+    top, height = 10, 84
+    axis_y = top + height + 18
+    inside = Mark(mark.start - begin, mark.stop - begin, mark.label)
+    band = tag("path", d=svg.band_path(columns.low, columns.high, span), class_="band")
+    line = tag("path", d=svg.line_path(columns.calm, span), class_="line")
+    parts = [
+        svg.patterns(name, _states_shown(columns)),
+        svg.time_axis(n, axis_y, top, words, begin=begin),
+        svg.grid((0, 0.5, 1), top, height),
+        _hatched(name, columns, top, height),
+        _mark_area(inside, n, top, height),
+        stretched(span, top, height, band, line),
+        svg.scale({value: words.about(value) for value in (0, 0.5, 1)}, top, height),
+    ]
+    return svg.chart(name, axis_y + 6, title, description, *parts)
+
+
+def lane_chart(
+    name: str, lanes: Sequence[Lane], seconds: int, words: Wording, *, title: str, description: str
+) -> Markup:
+    """Draw when each anonymous track was visible, a lane each."""
+    axis_y = height_of(lanes) + 24
+    axis = svg.time_axis(seconds, axis_y, 0, words)
+    return svg.chart(name, axis_y + 6, title, description, axis, draw_lanes(lanes, seconds, 2))
 
 
 def people(
@@ -152,42 +194,6 @@ def stacked(
     return svg.chart(name, axis_y + 6, title, description, *parts, kind="timed")
 
 
-def history(
-    name: str,
-    values: Sequence[tuple[float | None, bool]],
-    words: Wording,
-    *,
-    title: str,
-    description: str,
-) -> Markup:
-    """Draw one course's lectures in order, one dot each.
-
-    ``values`` are each lecture's mean index (None if it has none), and whether it can be compared
-    with the one before; where not, the line breaks.
-    """
-    height, top, k = 64, 8, len(values)
-    pieces: list[list[tuple[int, float]]] = []
-    for index, (value, joined) in enumerate(values):
-        if value is None:
-            continue
-        if not pieces or not joined:
-            pieces.append([])
-        pieces[-1].append((index, value))
-    lines: list[Markup] = []
-    dots: list[Markup] = []
-    for piece in pieces:
-        wide = svg.unit(k)
-        points = (f"{wide * at + wide // 2} {1000 - 1000 * value:.0f}" for at, value in piece)
-        path = "L".join(points)
-        lines.append(tag("path", d=f"M{path}", class_="line thin"))
-        for index, value in piece:
-            y = top + height * (1 - value)
-            dots.append(tag("circle", cx=percent(index + 0.5, k), cy=y, r=3.5, class_="dot"))
-    scale = svg.scale({value: words.about(value) for value in (0, 1)}, top, height)
-    body = [svg.grid((0, 0.5, 1), top, height), stretched(k, top, height, *lines), *dots, scale]
-    return svg.chart(name, height + 16, title, description, *body, kind="small-multiple")
-
-
 def pace_bars(
     name: str,
     rates: FloatArray,
@@ -233,41 +239,6 @@ def pace_bars(
         *spoken,
     ]
     return svg.chart(name, axis_y + 6, title, description, *parts)
-
-
-def bar(share: float, kind: str) -> Markup:
-    """Draw a small bar beside a number; decoration of text, so hidden from assistive tools."""
-    return tag(
-        "svg",
-        tag("rect", width="100%", height=8, class_="track"),
-        tag("rect", width=percent(min(max(share, 0), 1), 1), height=8, class_=f"area {kind}"),
-        class_="bar",
-        width=64,
-        height=8,
-        aria_hidden="true",
-    )
-
-
-def swatch(kind: str) -> Markup:
-    """Draw the sample of a colour, line or hatching for a chart's key."""
-    if kind.startswith("line"):
-        inner = [tag("path", d="M0 5h18", class_=kind)]
-    elif kind in STATES[1:]:
-        name = f"key-{kind}"
-        inner = [
-            tag("rect", width=18, height=10, class_="missing"),
-            tag("rect", width=18, height=10, fill=f"url(#{name})"),
-        ]
-    else:
-        inner = [tag("rect", width=18, height=10, class_=kind)]
-    return tag("svg", *inner, class_="swatch", width=18, height=10, aria_hidden="true")
-
-
-def key_patterns() -> Markup:
-    """Return the hatchings of the keys, once a page."""
-    return tag(
-        "svg", svg.patterns("key", STATES[1:]), width=0, height=0, aria_hidden="true", class_="defs"
-    )
 
 
 def _most_people(columns: Columns) -> float:

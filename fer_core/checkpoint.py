@@ -1,7 +1,7 @@
 """Work files: what was seen in a finished segment, kept until the recording is committed.
 
-They make a killed run resume where it stopped. They hold boxes, points and probabilities, never
-pictures.
+They make a killed run resume where it stopped. They hold boxes, points, probabilities and grey
+thumbnails too small to know anybody by, never pictures.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def keep(path: Path, observations: Observations, effort: Effort) -> None:
             samples=observations.samples,
             decode_failures=observations.decode_failures,
             content_end_s=observations.content_end_s,
+            thumbnails=observations.thumbnails,
             effort=[effort.decode_cpu_s, effort.detect_cpu_s, effort.classify_cpu_s],
             **{field.name: getattr(faces, field.name) for field in fields(faces)},
         )
@@ -69,6 +70,7 @@ def restore(path: Path) -> tuple[Observations, Effort] | None:
                 faces=faces,
                 decode_failures=int(stored["decode_failures"]),
                 content_end_s=float(stored["content_end_s"]),
+                thumbnails=stored["thumbnails"],
             )
             return observations, Effort(*map(float, stored["effort"]))
     # The archive's checksums catch a damaged file; the records catch a wrong one. A damaged

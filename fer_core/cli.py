@@ -169,11 +169,10 @@ def report(
 
     store = Store(loaded.settings.out)
     with store.writing():
-        rows = store.all("recordings")
-        done = rows[rows["status"] != "failed"]["recording_id"]
-        for wanted in done if every else [str(recording_id)]:
+        known = store.all("recordings")["recording_id"] if every else [str(recording_id)]
+        for wanted in known:
             terminal.line(f"Report: {pages.write_lecture(store, wanted, loaded.settings.report)}")
-        terminal.line(f"Index:  {pages.write_index(store)}")
+        terminal.line(f"Index:  {pages.write_index(store, loaded.settings.report)}")
     return 0
 
 
@@ -187,7 +186,7 @@ def query(
     out: Out = None,
     config: Config = None,
 ) -> int:
-    """Ask the tables: views seconds, moments, recordings, runs (faces, tracks)."""
+    """Ask the tables: views seconds, moments, marks, recordings, runs (faces, tracks)."""
     loaded = _load(config, {"out": out})
     from fer_core import terminal
     from fer_core.query import ask

@@ -160,6 +160,7 @@ class Seconds:
     """The values of the seconds table, each ``(seconds,)``; NaN stands for NULL.
 
     ``probs`` is ``(seconds, 7)``. ``frames`` counts the samples of each second.
+    ``engagement_mean`` is the mean of the whole recording with its interval's two ends.
     """
 
     frames: NDArray[np.int64]
@@ -171,6 +172,7 @@ class Seconds:
     engagement: NDArray[np.float32]
     engagement_low: NDArray[np.float32]
     engagement_high: NDArray[np.float32]
+    engagement_mean: tuple[float, float, float]
     suppressed: NDArray[np.bool_]
 
 
@@ -208,7 +210,8 @@ def aggregate(observations: Observations, people: People, settings: Settings) ->
     uncertain = _ratio(faces - scored, faces, (faces > 0) & ~suppressed)
 
     engagement = _ratio(np.nansum(people.index, axis=0), scored, covered)
-    low, high = interval(people.index, covered, settings.engagement)
+    low, high, whole = interval(people.index, covered, settings.engagement)
+    mean = float(engagement[covered].mean(dtype=np.float64)) if covered.any() else np.nan
     return Seconds(
         frames=np.bincount(observations.samples // observations.rate_hz, minlength=seconds),
         faces=faces,
@@ -219,6 +222,7 @@ def aggregate(observations: Observations, people: People, settings: Settings) ->
         engagement=engagement,
         engagement_low=np.minimum(low, engagement),
         engagement_high=np.maximum(high, engagement),
+        engagement_mean=(mean, min(whole[0], mean), max(whole[1], mean)),
         suppressed=suppressed,
     )
 
@@ -235,8 +239,8 @@ def _most_at_once(
 
 def interval(
     index: NDArray[np.float32], wanted: NDArray[np.bool_], settings: Engagement
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the 2.5 % and 97.5 % ends of each second's mean, resampling people.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[float, float]]:
+    """Return the 2.5 % and 97.5 % ends of each second's mean, and of their mean, resampling people.
 
     Cluster bootstrap: whole tracks are drawn with replacement, the same draw for every second,
     because people, not frames, are the sample.
@@ -247,16 +251,18 @@ def interval(
         settings: number of replicates and seed.
 
     Returns:
-        Two ``(seconds,)`` arrays, NaN where not wanted.
+        Two ``(seconds,)`` arrays, NaN where not wanted; and the ends for the mean of all seconds
+        wanted, NaN if there is none.
     """
     tracks, seconds = index.shape
     ends = np.full((2, seconds), np.nan, np.float32)
     columns = np.flatnonzero(wanted)
     if not len(columns):
-        return ends[0], ends[1]
+        return ends[0], ends[1], (np.nan, np.nan)
     draw = np.random.default_rng(settings.seed)
     counts = draw.multinomial(tracks, np.full(tracks, 1 / tracks), settings.replicates)
     counts = counts.astype(np.float32)
+    whole, seen = np.zeros(len(counts)), np.zeros(len(counts))
     for start in range(0, len(columns), _BLOCK):
         block = columns[start : start + _BLOCK]
         values = index[:, block]
@@ -265,12 +271,15 @@ def interval(
         number = counts @ known.astype(np.float32)
         # A draw in which nobody of this second takes part says nothing: it sorts to the end.
         means = np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+        whole += np.nansum(means, axis=1, dtype=np.float64)
+        seen += (number > 0).sum(axis=1)
         means.sort(axis=0)
         valid = (number > 0).sum(axis=0)
         for end, share in zip(ends, (0.025, 0.975), strict=True):
             at = np.maximum(np.rint(share * (valid - 1)), 0).astype(np.int64)
             end[block] = np.round(means[at, np.arange(len(block))], 6)
-    return ends[0], ends[1]
+    low, high = np.quantile(whole[seen > 0] / seen[seen > 0], [0.025, 0.975]).round(6).tolist()
+    return ends[0], ends[1], (low, high)
 
 
 def _ratio(

@@ -5,52 +5,28 @@ How a chart is drawn is ``charts``' work; which numbers it shows is ``summary``'
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from fer_core import charts
+from fer_core.figure import Cell, Figure, Table, measured, moment_cell, said_cell
+from fer_core.lanes import Lane, Span
 from fer_core.records import EMOTIONS
-from fer_core.story import Story, people_text, share_texts, span, state_name, weights_of
+from fer_core.samples import bar, swatch
+from fer_core.story import (
+    Story,
+    mark_text,
+    people_text,
+    share_texts,
+    span,
+    state_name,
+    weights_of,
+)
 from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row
 from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The numbers behind a chart: names of the columns, and rows of (address, texts)."""
-
-    heads: list[str]
-    rows: list[tuple[str | None, list[str]]]
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One chart as a template shows it.
-
-    Attributes:
-        name: its id on the page.
-        finding: what it shows, one sentence; its heading.
-        svg: the picture.
-        key: samples and names of its lines and areas, with a number or nothing.
-        notes: what to know when reading it.
-        table: the same numbers.
-        scrub: whether it has a slider that reads out the values of a second.
-    """
-
-    name: str
-    finding: str
-    svg: Markup
-    key: list[tuple[Markup, str, str]]
-    notes: list[str]
-    table: Table
-    scrub: bool = False
 
 
 def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub: bool) -> Figure:
@@ -71,7 +47,14 @@ def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub:
         )
     shown = [(state, lecture.count(state)) for state in STATES if lecture.count(state)]
     texts = [f"{state_name(story, state)} {words.percent(n / len(lecture))}" for state, n in shown]
-    heads = ["time", "mean", "least", "most", "with_values", "mostly"]
+    heads = {
+        "time": "second",
+        "mean": "people_mean",
+        "least": "people_least",
+        "most": "people_most",
+        "with_values": "seconds_with_values",
+        "mostly": "mostly",
+    }
     return Figure(
         name="people",
         finding=finding,
@@ -89,7 +72,7 @@ def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub:
         ),
         key=[
             (
-                charts.swatch("known" if state == "values" else state),
+                swatch("known" if state == "values" else state),
                 state_name(story, state),
                 f"{words.duration(n)}, {words.percent(n / len(lecture))}",
             )
@@ -97,17 +80,17 @@ def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub:
         ],
         notes=_step_note(story, columns),
         table=Table(
-            [words(f"people.{head}") for head in heads],
+            [(words(f"people.{head}"), name) for head, name in heads.items()],
             [
                 (
                     None,
                     [
-                        words.at(row.start),
-                        _written(story, row.people, words.about),
-                        _written(story, row.people_low, words.whole),
-                        _written(story, row.people_high, words.whole),
-                        words.whole(row.with_values),
-                        state_name(story, row.state),
+                        moment_cell(words, row.start),
+                        measured(words, row.people, words.about),
+                        measured(words, row.people_low, words.whole),
+                        measured(words, row.people_high, words.whole),
+                        measured(words, row.with_values, words.whole),
+                        said_cell(state_name(story, row.state)),
                     ],
                 )
                 for row in rows
@@ -132,8 +115,8 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
         mean = words.index(lecture.mean("facing"))
         finding = words("timeline.finding_facing", mean=mean, range=reach)
         description = words("timeline.describe_facing", duration=duration)
-        key = [(charts.swatch("line facing"), words("timeline.key_facing"), "")]
-        heads = ["time", "facing", "people", "state"]
+        key = [(swatch("line facing"), words("timeline.key_facing"), "")]
+        heads = {"time": "second", "facing": "facing"}
     else:
         mean = words.index(lecture.mean("engagement"))
         finding = words("timeline.finding", mean=mean, range=reach, window=str(width))
@@ -143,27 +126,41 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
             else words("timeline.finding_nothing")
         )
         description = words("timeline.describe", duration=duration)
-        key = [(charts.swatch("line"), words("timeline.key_calm", n=str(width)), "")]
+        key = [(swatch("line"), words("timeline.key_calm", n=str(width)), "")]
         if width == 60:
-            key.append((charts.swatch("line fine"), words("timeline.key_fine"), ""))
-        key.append((charts.swatch("band"), words("timeline.key_band"), ""))
+            key.append((swatch("line fine"), words("timeline.key_fine"), ""))
+        key.append((swatch("band"), words("timeline.key_band"), ""))
         if story.moments:
-            key.append((charts.swatch("moment"), words("timeline.key_moment"), ""))
-        heads = ["time", "engagement", "low", "high", "people", "state"]
-    key.append((charts.swatch("line people"), words("timeline.key_people"), ""))
+            key.append((swatch("moment"), words("timeline.key_moment"), ""))
+        heads = {
+            "time": "second",
+            "engagement": "engagement",
+            "low": "engagement_low",
+            "high": "engagement_high",
+        }
+    heads |= {"people": "people", "state": "mostly"}
+    lanes = _lanes(story)
+    if story.marks:
+        heads["marks"] = "marks"
+    key.append((swatch("line people"), words("timeline.key_people"), ""))
+    kinds = sorted({span.kind for lane in lanes for span in lane.spans} - {"chapter"})
+    key += [(swatch(f"lane {kind}"), words(f"timeline.key_{kind}"), "") for kind in kinds]
     key += [
-        (charts.swatch(state), state_name(story, state), "")
+        (swatch(state), state_name(story, state), "")
         for state in STATES[1:]
         if lecture.count(state)
     ]
 
-    def cells(row: Row) -> list[str]:
+    def cells(row: Row) -> list[Cell]:
         values = [row.facing] if story.presence else [row.engagement, row.low, row.high]
+        texts = [state_name(story, row.state)]
+        if story.marks:
+            texts.append(_marks_text(story, row.start, row.stop))
         return [
-            words.at(row.start),
-            *(_written(story, value, words.index) for value in values),
-            _written(story, row.people, words.about),
-            state_name(story, row.state),
+            moment_cell(words, row.start),
+            *(measured(words, value, words.index) for value in values),
+            measured(words, row.people, words.about),
+            *map(said_cell, texts),
         ]
 
     return Figure(
@@ -179,12 +176,13 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
                 charts.Mark(moment.start_second, moment.end_second, str(number))
                 for number, moment in enumerate(story.moments, start=1)
             ],
+            lanes=lanes,
             presence=story.presence,
         ),
         key=key,
         notes=[] if story.presence else [words("timeline.note")],
         table=Table(
-            [words(f"timeline.{head}") for head in heads],
+            [(words(f"timeline.{head}"), name) for head, name in heads.items()],
             [(story.href(row.start), cells(row)) for row in rows],
             words("page.table_hint"),
         ),
@@ -211,9 +209,9 @@ def groups_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure
             description=words("expressions.describe", duration=words.duration(len(lecture))),
             layers=[(name, names[name], columns.groups[:, i]) for i, name in enumerate(GROUPS)],
         ),
-        key=[(charts.swatch(f"area {n}"), names[n], written[n]) for n in GROUPS],
+        key=[(swatch(f"area {n}"), names[n], written[n]) for n in GROUPS],
         notes=[words("expressions.note", n=str(columns.share_s))],
-        table=_shares_table(story, rows, [names[name] for name in GROUPS], lambda row: row.groups),
+        table=_shares_table(story, rows, GROUPS, names, lambda row: row.groups),
         scrub=True,
     )
 
@@ -247,46 +245,10 @@ def seven_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure 
             description=words("expressions.seven_describe", duration=words.duration(len(lecture))),
             layers=[(EMOTIONS[i], names[EMOTIONS[i]], columns.probs[:, i]) for i in order],
         ),
-        key=[(charts.swatch(f"area {n}"), names[n], written[n]) for n in charts.SEVEN],
+        key=[(swatch(f"area {n}"), names[n], written[n]) for n in charts.SEVEN],
         notes=[words("expressions.note_seven")],
-        table=_shares_table(
-            story, rows, [names[EMOTIONS[i]] for i in order], lambda row: row.probs[order]
-        ),
+        table=_shares_table(story, rows, charts.SEVEN, names, lambda row: row.probs[order]),
     )
-
-
-def readout(story: Story, columns: Columns) -> dict[str, Any]:
-    """Return the values behind the cursor, with the strings to read them out in.
-
-    Engagement and shares are in hundredths, None where there is no value.
-    """
-    words = story.words
-    names = words.table("groups")
-    series: list[dict[str, Any]] = [_series(words("timeline.people"), columns.people, 1)]
-    if story.presence:
-        series.append(_series(words("timeline.axis_facing"), columns.facing, 100))
-    else:
-        series.append(
-            _series(words("timeline.axis"), columns.calm, 100)
-            | {"low": _hundredths(columns.low, 100), "high": _hundredths(columns.high, 100)}
-        )
-        series += [
-            _series(names[name], columns.groups[:, i], 100) | {"share": True}
-            for i, name in enumerate(GROUPS)
-        ]
-    return {
-        "seconds": columns.seconds,
-        "step": columns.step_s,
-        "states": [state_name(story, state) for state in STATES],
-        "state": columns.state.tolist(),
-        "series": series,
-        "link": story.link,
-        "words": {
-            "range": words("units.range", low="{low}", high="{high}"),
-            "percent": words("units.percent", n="{n}"),
-            "list": words("units.list"),
-        },
-    }
 
 
 def expression_rows(story: Story) -> list[dict[str, Any]]:
@@ -301,7 +263,7 @@ def expression_rows(story: Story) -> list[dict[str, Any]]:
     return [
         {
             "name": names[name],
-            "bar": charts.bar(percents[name] / 100, name),
+            "bar": bar(percents[name] / 100, name),
             "mean": words("units.percent", n=f"{percents[name]:.1f}"),
             "weight": f"{weights[name]:g}" if weights else words("units.none"),
         }
@@ -309,38 +271,62 @@ def expression_rows(story: Story) -> list[dict[str, Any]]:
     ]
 
 
-def _series(name: str, values: FloatArray, scale: int) -> dict[str, Any]:
-    return {"name": name, "values": _hundredths(values, scale), "scale": scale}
+def _lanes(story: Story) -> list[Lane]:
+    """Return when somebody spoke, the chapters, and the changes of slide and layout."""
+    words, seconds = story.words, len(story.lecture)
+    spoken = story.transcript.within(seconds).speech() if story.transcript else []
+    chapters = [mark for mark in story.marks if mark.kind == "chapter"]
+    starts = [*(chapter.second for chapter in chapters), seconds]
+    changes = [mark for mark in story.marks if mark.kind != "chapter"]
+    lanes = [
+        Lane(
+            words("timeline.lane_chapters"),
+            [
+                Span(chapter.second, end, "chapter", chapter.title)
+                for chapter, end in zip(chapters, starts[1:], strict=True)
+            ],
+        ),
+        Lane(
+            words("timeline.lane_changes"),
+            [Span(mark.second, mark.second, mark.kind) for mark in changes],
+        ),
+        Lane(words("timeline.lane_speech"), [Span(start, end, "speech") for start, end in spoken]),
+    ]
+    return [lane for lane in lanes if lane.spans]
 
 
-def _hundredths(values: FloatArray, scale: int) -> list[float | None]:
-    digits = None if scale > 1 else 1
-    return [None if math.isnan(value) else round(value * scale, digits) for value in values]
+def _marks_text(story: Story, start: int, stop: int) -> str:
+    inside = [mark for mark in story.marks if start <= mark.second < stop]
+    return story.words("units.list").join(mark_text(story, mark) for mark in inside)
 
 
 def _shares_table(
-    story: Story, rows: Sequence[Row], names: list[str], shares: Callable[[Row], FloatArray]
+    story: Story,
+    rows: Sequence[Row],
+    kinds: Sequence[str],
+    names: dict[str, str],
+    shares: Callable[[Row], FloatArray],
 ) -> Table:
     words = story.words
     return Table(
-        [words("timeline.time"), *names, words("people.with_values")],
+        [
+            (words("timeline.time"), "second"),
+            *((names[kind], kind) for kind in kinds),
+            (words("people.with_values"), "seconds_with_values"),
+        ],
         [
             (
                 None,
                 [
-                    words.at(row.start),
-                    *(_written(story, share, words.percent) for share in shares(row)),
-                    words.whole(row.with_values),
+                    moment_cell(words, row.start),
+                    *(measured(words, share, words.percent) for share in shares(row)),
+                    measured(words, row.with_values, words.whole),
                 ],
             )
             for row in rows
         ],
         words("page.table_hint"),
     )
-
-
-def _written(story: Story, value: float, write: Callable[[float], str]) -> str:
-    return story.words("units.none") if math.isnan(value) else write(value)
 
 
 def _step_note(story: Story, columns: Columns) -> list[str]:

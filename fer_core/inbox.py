@@ -20,7 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from fer_core.errors import InputError
 from fer_core.settings import Discovery
@@ -35,9 +42,27 @@ _LAYOUT_WORDS: Final = {
     "camera": "camera",
     "classroom": "camera",
 }
+_TIME: Final = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{2})")
 # Clocks run on from the start, and months are four digits and two: neither may leave its range.
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(3000, 1, 1, tzinfo=UTC)
+
+
+def _seconds(value: object) -> object:
+    """Take 754, "12:34" and "1:02:03" for the same kind of thing: seconds from the start."""
+    if isinstance(value, str) and (match := _TIME.fullmatch(value.strip())):
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return value
+
+
+class SidecarChapter(BaseModel):
+    """A chapter: where it starts, and its title."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: Annotated[float, Field(ge=0, lt=1e6, allow_inf_nan=False), BeforeValidator(_seconds)]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Sidecar(BaseModel):
@@ -50,6 +75,7 @@ class Sidecar(BaseModel):
     started_at: Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)] | None = None
     layout: Annotated[str, Field(pattern="^(gallery|speaker|camera)$")] | None = None
     synthetic: bool = False
+    chapters: Annotated[tuple[SidecarChapter, ...], Field(max_length=1000)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,13 +301,14 @@ def _read_sidecar(path: Path) -> Sidecar:
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(
             f"The sidecar {path.name!r} is wrong at '{name}': {first['msg']}.",
-            hint="It may hold course, title, started_at (with time zone), layout and synthetic.",
+            hint="It may hold course, title, started_at (with time zone), layout, synthetic and "
+            "chapters.",
         ) from error
     # tomllib gives up in these two other ways on numbers too long and nesting too deep.
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"The sidecar {path.name!r} is not valid TOML: {error}.",
-            hint='It may hold course, title, started_at, layout and synthetic: course = "…".',
+            hint='It may hold course, title, started_at, layout, …: course = "…".',
         ) from error
 
 

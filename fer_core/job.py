@@ -6,6 +6,7 @@ Opens the container and hashes the file; decodes nothing and writes nothing but 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from fer_core.assets import ModelAsset
 from fer_core.errors import LecturePulseError
 from fer_core.inbox import Source
 from fer_core.policy import Permission
-from fer_core.records import Segment, VideoInfo
+from fer_core.records import Chapter, Segment, VideoInfo
 from fer_core.schema import SCHEMA_VERSION
 from fer_core.settings import Settings
 from fer_core.store import UNKNOWN_MONTH, Place, Store
@@ -33,6 +34,7 @@ class Job:
         sha256: of the file.
         mtime_ns: modification time of the file when it was hashed.
         info: what its container says.
+        chapters: those of the sidecar, or else of the container.
         segments: the pieces to work on.
         permission: what may be computed.
         model: the expression model; None in presence mode.
@@ -47,6 +49,7 @@ class Job:
     sha256: str
     mtime_ns: int
     info: VideoInfo
+    chapters: tuple[Chapter, ...]
     segments: tuple[Segment, ...]
     permission: Permission
     model: ModelAsset | None
@@ -105,6 +108,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         sha256=sha256,
         mtime_ns=mtime_ns,
         info=info,
+        chapters=_chapters(source) or info.chapters,
         segments=tuple(video.plan_segments(info, settings.sampling.segment_s)),
         permission=permission,
         model=model,
@@ -145,7 +149,22 @@ def _known(
         wanted["started_at"] = pd.Timestamp(source.started_at)
     if any(row[name] != value for name, value in wanted.items()):
         return None
+    if chapters := _chapters(source):
+        marks = store.read("marks", sha256[:16])
+        stored = marks[marks["kind"] == "chapter"]
+        known = dict(zip(stored["second"].tolist(), stored["title"].tolist(), strict=True))
+        within = {int(c.start_s): c.title for c in chapters if c.start_s < row["seconds"]}
+        if known != within:
+            return None
     return NothingNew(sha256[:16], "Nothing has changed since it was done.")
+
+
+def _chapters(source: Source) -> tuple[Chapter, ...]:
+    """Return the sidecar's chapters in the order of time; one lasts until the next."""
+    given = sorted(source.sidecar.chapters, key=lambda chapter: chapter.at)
+    starts = [*(chapter.at for chapter in given), math.inf]
+    pairs = zip(given, starts[1:], strict=True)
+    return tuple(Chapter(chapter.at, end, chapter.title) for chapter, end in pairs)
 
 
 def described(job: Job) -> dict[str, Any]:
@@ -195,7 +214,7 @@ def described_failure(
     except OSError:
         size = 0
     counts = (
-        "decode_failures layout_changes seconds seconds_scored seconds_suppressed "
+        "decode_failures layout_changes slide_changes seconds seconds_scored seconds_suppressed "
         "seconds_without_frames people_max faces faces_scored tracks"
     )
     row = {

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from fer_core import charts
+from fer_core.course import comparable, dot_of
+from fer_core.histories import Dot, history
+from fer_core.samples import bar
 from fer_core.story import Facts, facts_of, safe_address, span
 from fer_core.wording import Wording, clean
 
@@ -27,7 +29,7 @@ _LONGEST_REASON: Final = 240
 def index(
     recordings: pd.DataFrame,
     moments_by_id: Mapping[str, int],
-    last_night: Sequence[str],
+    last_night: Sequence[str] | None,
     words: Wording,
 ) -> dict[str, Any]:
     """Return the values of the index page; see ``report.index_page`` for the arguments."""
@@ -46,7 +48,7 @@ def index(
             for status in ("partial", "failed")
             if status in statuses
         ],
-        "night": _night(every, last_night, words),
+        "night": _night(every, last_night or (), words),
         "lectures": lectures,
         "older": words("index.older", n=len(every) - len(lectures))
         if len(every) > len(lectures)
@@ -110,7 +112,7 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
         "date": words.date(facts.get("started_at")),
         "duration": words.duration(length) if length and not failed else none,
         "covered": words.percent(share) if share is not None and not failed else none,
-        "bar": charts.bar(share, "known") if share is not None and not failed else "",
+        "bar": bar(share, "known") if share is not None and not failed else "",
         "people": words.about(people) if people is not None and not failed else none,
         "index": words.index(mean) if mean is not None and not failed else none,
         "moments": words.whole(moments) if shown and mean is not None else none,
@@ -134,7 +136,7 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
         if len(known) < 2 or len(drawn) == MOST_COURSES:
             continue
         name, mean = f"course-{len(drawn) + 1}", words.index(sum(known) / len(known))
-        breaks = sum(not joined for _, joined in _history(lectures)[1:])
+        breaks = sum(not dot.joined for dot in _history(lectures)[1:])
         finding = words(
             "index.course_finding",
             n=words("index.lectures", n=len(known)),
@@ -147,7 +149,7 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
                 "breaks": words("index.course_breaks", n=breaks) if breaks else "",
                 "first": words.day(lectures[0].get("started_at")),
                 "last": words.day(lectures[-1].get("started_at")),
-                "svg": charts.history(
+                "svg": history(
                     name,
                     _history(lectures),
                     words,
@@ -159,14 +161,12 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
     return drawn
 
 
-def _history(lectures: Sequence[Facts]) -> list[tuple[float | None, bool]]:
-    """Return each lecture's mean index, and whether it compares with the one drawn before."""
-    result: list[tuple[float | None, bool]] = []
-    before: tuple[Any, ...] | None = None
+def _history(lectures: Sequence[Facts]) -> list[Dot]:
+    """Return each lecture's dot, told whether it compares with the one drawn before."""
+    dots: list[Dot] = []
+    before: Facts | None = None
     for facts in lectures:
-        mean = facts.get("engagement_mean")
-        kind = tuple(facts.get(name) for name in ("model_sha256", "layout", "engagement_variant"))
-        result.append((None if mean is None else float(mean), before in (None, kind)))
-        if mean is not None:
-            before = kind
-    return result
+        dots.append(dot_of(facts, joined=before is None or comparable(before, facts)))
+        if facts.get("engagement_mean") is not None:
+            before = facts
+    return dots

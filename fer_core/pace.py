@@ -10,15 +10,14 @@ from typing import Any, Final
 import numpy as np
 
 from fer_core import charts
-from fer_core.figures import Figure, Table
+from fer_core.figure import Cell, Figure, Table, measured, moment_cell
+from fer_core.samples import swatch
 from fer_core.story import Story, span
 from fer_core.svg import FloatArray
 from fer_core.transcript import PAUSE_S, Transcript
 
 AROUND_S: Final = 20
 """How far around a moment its quote reaches, seconds."""
-
-_LONGEST_QUOTE: Final = 400
 
 
 def pace(story: Story) -> dict[str, Any] | None:
@@ -31,14 +30,14 @@ def pace(story: Story) -> dict[str, Any] | None:
     return {"facts": _facts(story, spoken, rates), "figure": _figure(story, spoken, rates)}
 
 
-def quote(story: Story, start_s: float, end_s: float) -> str:
-    """Return what was said around a part of the lecture, cut to a length that is read."""
+def quote(story: Story, start_s: float, end_s: float, most: int = 400) -> str:
+    """Return what was said around a part of the lecture, at most ``most`` letters."""
     if story.transcript is None:
         return ""
     text = story.transcript.said(start_s - AROUND_S, end_s + AROUND_S)
-    if len(text) <= _LONGEST_QUOTE:
+    if len(text) <= most:
         return text
-    return text[:_LONGEST_QUOTE].rsplit(" ", 1)[0] + "…"
+    return text[:most].rsplit(" ", 1)[0] + "…"
 
 
 def _facts(story: Story, spoken: Transcript, rates: FloatArray) -> list[tuple[str, str]]:
@@ -76,15 +75,21 @@ def _figure(story: Story, spoken: Transcript, rates: FloatArray) -> Figure:
     words, seconds = story.words, len(story.lecture)
     talked = rates[rates > 0]
     finding = words("pace.finding", range=span(words, float(talked.min()), float(talked.max())))
-    heads = ["time", "words", "spoken", *(["turns"] if spoken.named else [])]
-    rows: list[tuple[str | None, list[str]]] = []
+    heads = {"time": "second", "words": "words_per_minute", "spoken": "speech_s"}
+    if spoken.named:
+        heads["turns"] = "turns"
+    rows: list[tuple[str | None, list[Cell]]] = []
     for minute, rate in enumerate(rates.tolist()):
         start, end = 60 * minute, min(60 * minute + 60, seconds)
         inside = sum(max(min(stop, end) - max(begin, start), 0) for begin, stop in spoken.speech())
-        cells = [words.at(start), words.whole(rate), words.duration(inside)]
+        cells = [
+            moment_cell(words, start),
+            measured(words, rate, words.whole),
+            measured(words, inside, words.duration),
+        ]
         if spoken.named:
             turns = sum(cue.turn and start <= cue.start_s < end for cue in spoken.cues)
-            cells.append(words.whole(turns))
+            cells.append(measured(words, turns, words.whole))
         rows.append((story.href(start), cells))
     return Figure(
         name="pace-chart",
@@ -99,9 +104,13 @@ def _figure(story: Story, spoken: Transcript, rates: FloatArray) -> Figure:
             description=words("pace.describe", duration=words.duration(seconds)),
         ),
         key=[
-            (charts.swatch("area speech"), words("pace.key_words"), ""),
-            (charts.swatch("known"), words("pace.key_speech"), ""),
+            (swatch("area speech"), words("pace.key_words"), ""),
+            (swatch("known"), words("pace.key_speech"), ""),
         ],
         notes=[words("pace.note")],
-        table=Table([words(f"pace.{head}") for head in heads], rows, words("pace.table_hint")),
+        table=Table(
+            [(words(f"pace.{head}"), name) for head, name in heads.items()],
+            rows,
+            words("pace.table_hint"),
+        ),
     )

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from fer_core import progress, report, transcript
 from fer_core.errors import ConfigError, InputError
+from fer_core.report import Material
 from fer_core.settings import Report
 from fer_core.store import Place, Store
 from fer_core.transcript import Transcript
@@ -38,21 +38,30 @@ def write_lecture(store: Store, recording_id: str, settings: Report) -> Path:
             hint='List them: lecturepulse query "select recording_id, title from recordings"',
         )
     name = store.page(Place(row["course"], row["month"], recording_id))
+    source = Path(row["source_path"])
+    faces = store.read("faces", recording_id)
+    material = Material(
+        recording=row,
+        seconds=store.read("seconds", recording_id),
+        moments=store.read("moments", recording_id),
+        marks=store.read("marks", recording_id),
+        faces=None if faces.empty else faces,
+        transcript=_transcript(source),
+        earlier=store.course(row["course"]),
+    )
     html = report.lecture_page(
-        row,
-        store.read("seconds", recording_id),
-        store.read("moments", recording_id),
-        course=row["course"],
+        material,
+        course_name=row["course"],
         time_link=settings.time_link,
         index_href=f"../{INDEX}",
-        video_href=_href(Path(row["source_path"]), (store.reports / name).parent),
-        transcript=_transcript(Path(row["source_path"])),
+        video_href=_href(source, (store.reports / name).parent),
+        language=settings.language,
     )
     return store.write_page(name, html)
 
 
-def write_index(store: Store, *, last_night: Sequence[str] = ()) -> Path:
-    """Draw the index of all lectures and return its path."""
+def write_index(store: Store, settings: Report) -> Path:
+    """Draw the index of all lectures, with what the store knows of the last run."""
     frame = store.all("recordings").sort_values(
         ["course", "started_at", "source_name"], na_position="first", ignore_index=True
     )
@@ -60,7 +69,14 @@ def write_index(store: Store, *, last_night: Sequence[str] = ()) -> Path:
     names = [store.page(Place(*key)) for key in keys]
     frame["page"] = [quote(name) if (store.reports / name).exists() else None for name in names]
     moments = Counter(map(str, store.all("moments")["recording_id"]))
-    html = report.index_page(frame, moments_by_id=moments, last_night=last_night)
+    night = store.last_night()
+    html = report.index_page(
+        frame,
+        moments_by_id=moments,
+        last_night=night and night.worked_on,
+        night_at=night.ended_at if night else "",
+        language=settings.language,
+    )
     return store.write_page(INDEX, html)
 
 

@@ -28,6 +28,7 @@ from fer_core import (
     policy,
     progress,
     rows,
+    slides,
     track,
     video,
 )
@@ -42,7 +43,7 @@ from fer_core.inbox import Source
 from fer_core.job import Job, NothingNew
 from fer_core.records import Observations, Segment
 from fer_core.settings import Settings
-from fer_core.store import Store
+from fer_core.store import Store, Worked
 
 Status = Literal["done", "partial", "failed", "skipped"]
 _log = logging.getLogger("lecturepulse")
@@ -119,7 +120,8 @@ def night(
     outcomes = [_failed(store, settings, path, path.parent.name, e) for path, e in found.failed]
     outcomes += [one(source) for source in found.sources]
     worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
-    index = pages.write_index(store, last_night=worked_on)
+    store.remember_night(Worked(datetime.now(UTC).isoformat("T", "seconds"), tuple(worked_on)))
+    index = pages.write_index(store, settings.report)
     return Night(tuple(outcomes), found.waiting, index)
 
 
@@ -239,9 +241,12 @@ def finish(
     tracks = track.link(observations, settings.tracking)
     people = engagement.by_person(observations, tracks, length, settings)
     values = engagement.aggregate(observations, people, settings)
+    layouts = sorted({sample // observations.rate_hz for sample in tracks.layout_changes})
+    size_px = (job.info.width, job.info.height)
+    shown = slides.slide_changes(observations, size_px, layout_changes=layouts)
     found = moments.find(
         people.index,
-        changes=[sample // observations.rate_hz for sample in tracks.layout_changes],
+        changes=[*layouts, *shown],
         shown=np.isfinite(values.engagement),
         settings=settings.engagement,
         min_group=settings.privacy.min_group,
@@ -250,6 +255,9 @@ def finish(
     tables = {
         "seconds": rows.seconds(job.recording_id, job.source.started_at, values),
         "moments": rows.moments(job.recording_id, found),
+        "marks": rows.marks(
+            job.recording_id, chapters=job.chapters, slides=shown, layouts=layouts, length=length
+        ),
     }
     if settings.privacy.per_person:
         tables["faces"] = rows.faces(job.recording_id, observations, tracks, people)
@@ -270,7 +278,13 @@ def finish(
         },
     )
     summary = rows.summary(
-        values, observations, tracks, people, settings, presence=job.model is None
+        values,
+        observations,
+        tracks,
+        people,
+        settings,
+        slides=len(shown),
+        presence=job.model is None,
     )
     described = jobs.described(job) | rows.fault(fault) | summary
     described["status"] = "partial" if fault else "done"
@@ -317,6 +331,8 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
         raise
     except Exception as error:  # noqa: BLE001 - the tables are committed; only the picture is lost
         _log.exception("cannot draw the page of %s", outcome.path.name)
+        if outcome.status == "failed":  # its own reason matters more
+            return outcome
         return replace(
             outcome,
             status="partial",
@@ -344,7 +360,8 @@ def _failed(
         place, row = jobs.described_failure(path, course, error, settings)
         store.commit(place, {"recordings": rows.row("recordings", row)}, {})
         recording_id = place.recording_id
-    return Outcome(path, "failed", recording_id, error.message, error.hint)
+    outcome = Outcome(path, "failed", recording_id, error.message, error.hint)
+    return _with_page(outcome, store, settings)
 
 
 def _retire(store: Store, path: Path, *, keep: str) -> None:

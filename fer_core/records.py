@@ -21,6 +21,9 @@ EMOTIONS: Final = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surpr
 FACE_SIZE_PX: Final = 48
 """Height and width of a face as the models take it: FER2013's."""
 
+THUMBNAIL_PX: Final = (27, 48)
+"""Height and width of the small grey pictures in which slide changes are looked for."""
+
 LANDMARKS: Final = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """YuNet's five points; right and left are the person's own."""
 
@@ -195,6 +198,7 @@ class Observations:
         faces: the faces, each in one of ``samples``.
         decode_failures: frames the decoder reported as damaged.
         content_end_s: presentation time at which the pictures ended, in seconds.
+        thumbnails: ``(m, 27, 48)`` uint8, each sample shrunk to a few grey dots.
     """
 
     rate_hz: int
@@ -202,8 +206,11 @@ class Observations:
     faces: Faces
     decode_failures: int
     content_end_s: float
+    thumbnails: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
+        if self.thumbnails.shape != (len(self.samples), *THUMBNAIL_PX):
+            raise ValueError(f"thumbnails must be one a sample, got {self.thumbnails.shape}")
         if len(self.samples) and bool(np.any(np.diff(self.samples) <= 0)):
             raise ValueError("samples must ascend")
         if not np.isin(self.faces.sample, self.samples).all():
@@ -218,4 +225,5 @@ class Observations:
             faces=Faces.concat([part.faces for part in parts]),
             decode_failures=sum(part.decode_failures for part in parts),
             content_end_s=max(part.content_end_s for part in parts),
+            thumbnails=np.concatenate([part.thumbnails for part in parts]),
         )

@@ -10,6 +10,8 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
@@ -17,78 +19,145 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from fer_core import assets, charts, figures, overview, sections
+from fer_core import assets, course, figures, overview, sections
+from fer_core.closeup import closeups
 from fer_core.pace import pace
-from fer_core.story import Story, facts_of, moments_of, safe_address, second_link
+from fer_core.readout import readout
+from fer_core.samples import key_patterns
+from fer_core.story import (
+    Story,
+    facts_of,
+    marks_of,
+    moments_of,
+    safe_address,
+    second_link,
+    visits_of,
+)
 from fer_core.summary import Lecture
 from fer_core.transcript import Transcript
-from fer_core.wording import Wording, clean, words
+from fer_core.visits import visits_figure
+from fer_core.wording import LANGUAGE, Wording, clean, words
 
 _LONGEST_TEXT: Final = 4000
 
+# A section is a file in reports/templates/sections; a new one is a name here, in [sections] and
+# in [nav].
+_SECTIONS: Final = (
+    "minute",
+    "trust",
+    "timeline",
+    "pace",
+    "expressions",
+    "closeups",
+    "course",
+    "next",
+    "visits",
+    "method",
+)
+_OPTIONAL: Final = ("pace", "closeups", "course", "visits")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything the page of one lecture is drawn from.
+
+    Attributes:
+        recording: its row of the ``recordings`` table, NULL as None; any status.
+        seconds: its rows of ``seconds``; ignored where the recording failed.
+        moments: its rows of ``moments``.
+        marks: its rows of ``marks``.
+        faces: its rows of ``faces``, in per-person mode.
+        transcript: what was said, if that is known.
+        earlier: rows of ``recordings`` of the same course, oldest first; later ones, failed ones
+            and those that cannot be compared are left out when it is drawn.
+    """
+
+    recording: Mapping[str, Any]
+    seconds: pd.DataFrame
+    moments: pd.DataFrame
+    marks: pd.DataFrame | None = None
+    faces: pd.DataFrame | None = None
+    transcript: Transcript | None = None
+    earlier: Sequence[Mapping[str, Any]] = ()
+
 
 def lecture_page(
-    recording: Mapping[str, Any],
-    seconds: pd.DataFrame,
-    moments: pd.DataFrame,
+    material: Material,
     *,
-    course: str,
+    course_name: str,
     time_link: str = "",
     index_href: str = "../index.html",
     video_href: str | None = None,
-    transcript: Transcript | None = None,
+    language: str = LANGUAGE,
 ) -> str:
     """Render the page of one lecture.
 
     Args:
-        recording: its row of the ``recordings`` table, NULL as None; any status.
-        seconds: its rows of ``seconds``; ignored where the recording failed.
-        moments: its rows of ``moments``.
-        course: the course it belongs to.
+        material: its tables.
+        course_name: the course it belongs to.
         time_link: address of a second of the recording, with ``{recording_id}`` and
             ``{second}``; http, https, file or relative, anything else is not linked.
         index_href: address of the index page, relative to this one.
         video_href: address of the recording itself, quoted, used where ``time_link`` is empty.
-        transcript: what was said, if that is known.
+        language: of the page: a catalogue in ``reports/templates/strings``.
 
     Returns:
         A whole HTML document that loads nothing from anywhere.
+
+    Raises:
+        ConfigError: there is no such language.
     """
-    facts = facts_of(recording)
-    text = words()
-    presence = facts.get("mode") == "presence"
-    failed = facts.get("status") == "failed"
-    lecture = Lecture.of(seconds.head(0) if failed else seconds, presence=presence)
-    story = Story(
-        facts=facts,
-        lecture=lecture,
-        moments=[] if failed or presence else moments_of(moments),
-        course=clean(course),
-        presence=presence,
-        words=text,
-        link=second_link(time_link, str(facts.get("recording_id") or ""), video_href),
-        transcript=transcript,
-    )
+    story = _story(material, course_name, words(language), time_link, video_href)
+    facts, failed = story.facts, story.facts.get("status") == "failed"
     values: dict[str, Any] = {
         "head": sections.header(story),
         "notice": sections.notice(story),
         "method": sections.method(story),
-        "presence": presence,
+        "presence": story.presence,
         "failed": failed,
         "index_href": safe_address(index_href) or "#main",
         "recording_id": facts.get("recording_id") or "",
         "version": facts.get("version") or "",
-        "key_patterns": charts.key_patterns(),
-        "minute": None,
-        "pace": None,
+        "key_patterns": key_patterns(),
         "readout": None,
+        "sections": ["method"],
     }
     if not failed:
-        values["minute"] = sections.minute(story)
-        values["trust"] = sections.trust(story)
-        values["pace"] = pace(story)
+        values |= {
+            "minute": sections.minute(story),
+            "trust": sections.trust(story),
+            "pace": pace(story),
+            "closeups": closeups(story),
+            "course": course.course(story),
+            "visits": visits_figure(story),
+        }
         values |= _figures(story)
-    return _render("lecture.html.j2", text, values)
+        absent = {name for name in _OPTIONAL if not values[name]}
+        if story.presence:
+            absent.add("expressions")
+        values["sections"] = [name for name in _SECTIONS if name not in absent]
+    return _render("lecture.html.j2", story.words, values)
+
+
+def _story(
+    material: Material, course_name: str, text: Wording, time_link: str, video_href: str | None
+) -> Story:
+    facts = facts_of(material.recording)
+    presence, failed = facts.get("mode") == "presence", facts.get("status") == "failed"
+    seconds, marks, faces = material.seconds, material.marks, material.faces
+    return Story(
+        facts=facts,
+        lecture=Lecture.of(seconds.head(0) if failed else seconds, presence=presence),
+        moments=[] if failed or presence else moments_of(material.moments),
+        course=clean(course_name),
+        presence=presence,
+        words=text,
+        link=second_link(time_link, str(facts.get("recording_id") or ""), video_href),
+        transcript=material.transcript,
+        marks=[] if failed or marks is None else marks_of(marks),
+        visits=[] if failed or faces is None else visits_of(faces),
+        earlier=[facts_of(row) for row in material.earlier],
+    )
 
 
 def _figures(story: Story) -> dict[str, Any]:
@@ -103,7 +172,7 @@ def _figures(story: Story) -> dict[str, Any]:
         "groups": figures.groups_figure(story, columns, rows) if expressions else None,
         "seven": figures.seven_figure(story, columns, rows) if expressions else None,
         "expressions": figures.expression_rows(story) if expressions else [],
-        "readout": _island(figures.readout(story, columns)),
+        "readout": _island(readout(story, columns)),
     }
 
 
@@ -111,7 +180,9 @@ def index_page(
     recordings: pd.DataFrame,
     *,
     moments_by_id: Mapping[str, int],
-    last_night: Sequence[str] = (),
+    last_night: Sequence[str] | None = None,
+    night_at: str = "",
+    language: str = LANGUAGE,
 ) -> str:
     """Render the index of all lectures.
 
@@ -121,9 +192,16 @@ def index_page(
         moments_by_id: number of moments of each recording that has any.
         last_night: ids of the recordings worked on in the last run, in its order; an entry that
             is no recording's id is shown as it stands, such as an error before any was read.
+            None if there was no run yet.
+        night_at: when that run ended, ISO 8601.
+        language: of the page.
+
+    Raises:
+        ConfigError: there is no such language.
     """
-    text = words()
+    text = words(language)
     values = overview.index(recordings, moments_by_id, last_night, text)
+    values["night_at"] = text.date(datetime.fromisoformat(night_at)) if night_at else ""
     return _render("index.html.j2", text, values | {"readout": None})
 
 

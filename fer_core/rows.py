@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from fer_core.engagement import People, Seconds
 from fer_core.errors import LecturePulseError
 from fer_core.moments import Moment
-from fer_core.records import EMOTIONS, Observations
+from fer_core.records import EMOTIONS, Chapter, Observations
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
 from fer_core.track import Tracks
+
+_MEAN: Final = ("engagement_mean", "engagement_mean_low", "engagement_mean_high")
 
 
 def _table(name: str, columns: dict[str, Any]) -> pa.Table:
@@ -83,6 +85,32 @@ def moments(recording_id: str, found: Sequence[Moment]) -> pa.Table:
     )
 
 
+def marks(
+    recording_id: str,
+    *,
+    chapters: Sequence[Chapter],
+    slides: Sequence[int],
+    layouts: Sequence[int],
+    length: int,
+) -> pa.Table:
+    """Return the marks table in the order of time; chapters beyond the recording are left out."""
+    rows = [
+        *((int(chapter.start_s), "chapter", chapter.title or None) for chapter in chapters),
+        *((second, "slide", None) for second in slides),
+        *((second, "layout", None) for second in layouts),
+    ]
+    rows = sorted((row for row in rows if 0 <= row[0] < length), key=lambda row: row[:2])
+    return _table(
+        "marks",
+        {
+            "recording_id": [recording_id] * len(rows),
+            "second": [second for second, _, _ in rows],
+            "kind": [kind for _, kind, _ in rows],
+            "title": [title for _, _, title in rows],
+        },
+    )
+
+
 def faces(
     recording_id: str, observations: Observations, tracks: Tracks, people: People
 ) -> pa.Table:
@@ -132,6 +160,7 @@ def summary(
     people: People,
     settings: Settings,
     *,
+    slides: int = 0,
     presence: bool = False,
 ) -> dict[str, Any]:
     """Return the columns of ``recordings`` that are counted from the other tables.
@@ -144,6 +173,7 @@ def summary(
         "decode_failures": observations.decode_failures,
         "duration_s_from_content": observations.content_end_s,
         "layout_changes": len(tracks.layout_changes),
+        "slide_changes": slides,
         "seconds": len(values.faces),
         "seconds_scored": int(np.isfinite(values.facing if presence else values.probs[:, 0]).sum()),
         "seconds_suppressed": int(values.suppressed.sum()),
@@ -157,7 +187,7 @@ def summary(
             for name, share in (("p10", 10), ("median", 50), ("p90", 90))
         },
         "tracks": tracks.count,
-        "engagement_mean": _mean(values.engagement),
+        **dict(zip(_MEAN, map(_known, values.engagement_mean), strict=True)),
         **measures(settings),
     }
 
@@ -186,5 +216,5 @@ def _percentile(values: NDArray[np.float32], share: float) -> float | None:
     return float(np.percentile(values, share)) if len(values) else None
 
 
-def _mean(values: NDArray[np.float32]) -> float | None:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fer_core.records import EMOTIONS
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised with every change of a column; a table of another version is computed again."""
 
 
@@ -74,6 +74,13 @@ MOMENTS: Final = _schema(
     Column("at_layout_change", pa.bool_(), "a layout or slide change coincides"),
 )
 
+MARKS: Final = _schema(
+    _RECORDING_ID,
+    Column("second", pa.int32(), "the second in which it begins or was first seen"),
+    Column("kind", pa.string(), "chapter, slide (the shown picture changed) or layout"),
+    Column("title", pa.string(), "title of the chapter", True),
+)
+
 RECORDINGS: Final = _schema(
     Column(
         "recording_id",
@@ -106,6 +113,7 @@ RECORDINGS: Final = _schema(
     Column("rate_hz", pa.int16(), "frames sampled a second"),
     Column("layout", pa.string(), "gallery, speaker, camera or unknown"),
     Column("layout_changes", pa.int32(), "times the arrangement of the people changed"),
+    Column("slide_changes", pa.int32(), "times a still picture beside the people changed"),
     Column("seconds", pa.int32(), "rows in the seconds table"),
     Column("seconds_scored", pa.int32(), "seconds with values: enough people, not suppressed"),
     Column("seconds_suppressed", pa.int32(), "seconds withheld: fewer people than the minimum"),
@@ -122,6 +130,8 @@ RECORDINGS: Final = _schema(
     Column("engagement_variant", pa.string(), "expression or expression_x_facing"),
     Column("engagement_weights", pa.string(), "weights of the seven expressions, JSON"),
     Column("engagement_mean", pa.float32(), "mean engagement over the seconds that have one", True),
+    Column("engagement_mean_low", pa.float32(), "2.5 % end of its interval", True),
+    Column("engagement_mean_high", pa.float32(), "97.5 % end of its interval", True),
     Column("settings_hash", pa.string(), "hash of every setting that changes a result"),
     Column("model", pa.string(), "name of the expression model", True),
     Column("model_sha256", pa.string(), "sha256 of its weights", True),
@@ -174,6 +184,7 @@ TRACKS: Final = _schema(
 TABLES: Final[dict[str, pa.Schema]] = {
     "seconds": SECONDS,
     "moments": MOMENTS,
+    "marks": MARKS,
     "recordings": RECORDINGS,
     "runs": RUNS,
     "faces": FACES,

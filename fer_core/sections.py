@@ -7,10 +7,11 @@ One function a section; numbers come from ``summary``, pictures from ``figures``
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from fer_core import assets
 from fer_core.moments import Moment
 from fer_core.pace import quote
 from fer_core.story import (
@@ -23,6 +24,9 @@ from fer_core.story import (
 )
 from fer_core.summary import GROUPS, STATES
 from fer_core.wording import rounded_parts
+
+# The whole of what was said stands with the moment's details.
+_LONGEST_QUOTE: Final = 140
 
 Pairs = list[tuple[str, str]]
 """Names and values of a description list."""
@@ -219,7 +223,7 @@ def _moment(story: Story, number: int, moment: Moment) -> dict[str, Any]:
         "href": story.href(moment.start_second),
         "what": words(key, change=words.index(abs(moment.change))),
         "details": details,
-        "quote": quote(story, moment.start_second, moment.end_second),
+        "quote": quote(story, moment.start_second, moment.end_second, _LONGEST_QUOTE),
     }
 
 
@@ -304,10 +308,27 @@ def method(story: Story) -> dict[str, Any]:
             for name, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0]))
         ],
         "limits": [words(f"method.limit_{name}") for name in limits],
+        "accuracy": _accuracy(story),
         "provenance": _provenance(story),
         "path": f"tables/seconds/*/*/{recording_id}.parquet",
         "query": words("method.query_command", id=recording_id),
     }
+
+
+def _accuracy(story: Story) -> str:
+    """Return what the published measurement of this very model file says about its errors."""
+    words, sha256 = story.words, story.facts.get("model_sha256")
+    measured = assets.published_figures(str(sha256)) if sha256 else None
+    if measured is None:
+        return "" if story.presence else words("method.accuracy_unknown")
+    return words(
+        "method.accuracy_value",
+        accuracy=words.percent(measured["accuracy"]),
+        faces=words.whole(measured["faces"]),
+        small=words.percent(measured["by_size"]["24"]),
+        ece=f"{measured['ece']:.3f}",
+        neutral_sad=words.percent(measured["neutral_sad"]),
+    )
 
 
 def _provenance(story: Story) -> Pairs:

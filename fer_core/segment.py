@@ -16,11 +16,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core import align, assets, checkpoint, classify, progress, video
+from fer_core import align, assets, checkpoint, classify, progress, slides, video
 from fer_core.detect import FaceDetector, YuNet
 from fer_core.folder import explained
 from fer_core.job import Job
-from fer_core.records import Faces, Observations, Segment
+from fer_core.records import THUMBNAIL_PX, Faces, Observations, Segment
 from fer_core.settings import Settings
 
 _BATCH_FACES: Final = 256
@@ -46,6 +46,7 @@ def look(job: Job, segment: Segment) -> Path:
     detector = _detector(job.settings)
     reader = _Reader(job)
     samples: list[int] = []
+    thumbnails: list[NDArray[np.uint8]] = []
     detect_cpu_s = 0.0
     limits = job.settings.video
     with video.Sampler(job.info, segment, rate, job.ffmpeg, limits) as sampler:
@@ -57,6 +58,7 @@ def look(job: Job, segment: Segment) -> Path:
             detect_cpu_s += time.process_time() - began
             reader.add(faces, frame.image)
             samples.append(frame.sample)
+            thumbnails.append(slides.thumbnail(frame.image))
             progress.tell("advanced", job.source.path.name, 1 / rate)
     observations = Observations(
         rate_hz=rate,
@@ -64,6 +66,7 @@ def look(job: Job, segment: Segment) -> Path:
         faces=reader.finish(),
         decode_failures=sampler.decode_failures,
         content_end_s=sampler.content_end_s or 0.0,
+        thumbnails=np.array(thumbnails, np.uint8).reshape(-1, *THUMBNAIL_PX),
     )
     effort = checkpoint.Effort(sampler.cpu_s, detect_cpu_s, reader.cpu_s)
     with explained(path):

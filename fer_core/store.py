@@ -10,12 +10,14 @@ Every write goes beside its target, is flushed, read back and moved into place; 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -31,6 +33,8 @@ from fer_core.folder import explained, held
 from fer_core.schema import TABLES
 
 UNKNOWN_MONTH: Final = "unknown"
+
+_NIGHT: Final = "last-night.json"
 
 # Of the 255 that file systems allow, "course=" takes seven.
 _LONGEST_COURSE_BYTES: Final = 240
@@ -48,6 +52,14 @@ class Place:
     def folder(self) -> str:
         """The Hive partition, names percent-encoded so that none can leave its folder."""
         return f"course={_encoded(self.course)}/month={self.month}"
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What a run worked on: when it ended (ISO 8601), and ids in its order."""
+
+    ended_at: str
+    worked_on: tuple[str, ...]
 
 
 def _encoded(course: str) -> str:
@@ -125,7 +137,7 @@ class Store:
         Raises:
             StoreError: a file is damaged.
         """
-        rows = [self._read(path) for path in sorted(self._committed(name))]
+        rows = [_read(path) for path in sorted(self._committed(name))]
         if rows:
             return pd.concat(rows, ignore_index=True)
         empty = TABLES[name].empty_table().to_pandas()
@@ -144,14 +156,38 @@ class Store:
         frame = self.read("recordings", recording_id)
         if frame.empty:
             return None
-        row = frame.iloc[0]
-        return {name: None if pd.isna(row[name]) else row[name] for name in frame.columns}
+        return _as_row(frame)
+
+    def course(self, course: str) -> list[dict[str, Any]]:
+        """Return the rows of ``recordings`` of one course, the oldest start first; NULL is None."""
+        rows = [
+            _row(path, path.stat().st_mtime_ns)
+            for path in self._committed("recordings")
+            if _partition(path)[0] == course
+        ]
+        return sorted(rows, key=lambda row: (str(row["started_at"] or ""), row["recording_id"]))
+
+    def last_night(self) -> Worked | None:
+        """Return what the last run worked on; None before the first."""
+        try:
+            stored = json.loads((self.root / _NIGHT).read_text(encoding="utf-8"))
+            return Worked(str(stored["ended_at"]), tuple(map(str, stored["worked_on"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def remember_night(self, night: Worked) -> None:
+        """Keep what a run worked on, for the index.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self._replace(self.root / _NIGHT, json.dumps(asdict(night)).encode())
 
     def read(self, name: str, recording_id: str) -> pd.DataFrame:
         """Return one recording's rows of a table; empty if it has none."""
         for path in self._committed(name):
             if path.stem == recording_id:
-                return self._read(path)
+                return _read(path)
         return TABLES[name].empty_table().to_pandas()
 
     def dataset(self, name: str) -> pyarrow.dataset.Dataset:
@@ -228,17 +264,6 @@ class Store:
     def _files_of(self, recording_id: str) -> list[Path]:
         return [path for name in TABLES for path in self._all(name) if path.stem == recording_id]
 
-    def _read(self, path: Path) -> pd.DataFrame:
-        try:
-            frame = pq.ParquetFile(path).read().to_pandas()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(
-                f"The table {path} cannot be read: {error}.",
-                hint="Remove the file and run again; its recording is then computed anew.",
-            ) from error
-        course, month = _partition(path)
-        return frame.assign(course=course, month=month)
-
     def _write_table(self, path: Path, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
@@ -261,6 +286,31 @@ class Store:
             finally:
                 part.unlink(missing_ok=True)
             _sync_folder(path.parent)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        frame = pq.ParquetFile(path).read().to_pandas()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(
+            f"The table {path} cannot be read: {error}.",
+            hint="Remove the file and run again; its recording is then computed anew.",
+        ) from error
+    course, month = _partition(path)
+    return frame.assign(course=course, month=month)
+
+
+# A term of lectures is drawn with the same few rows again and again.
+@lru_cache(maxsize=4096)
+def _row(path: Path, mtime_ns: int) -> dict[str, Any]:
+    """Return the one row of a file of ``recordings``; the time tells a new file from an old one."""
+    del mtime_ns
+    return _as_row(_read(path))
+
+
+def _as_row(frame: pd.DataFrame) -> dict[str, Any]:
+    row = frame.iloc[0]
+    return {name: None if pd.isna(row[name]) else row[name] for name in frame.columns}
 
 
 def _partition(path: Path) -> tuple[str, str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+import numpy as np
 import pandas as pd
 
 from fer_core.moments import Moment
@@ -26,6 +28,28 @@ _LONGEST_ADDRESS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class TimeMark:
+    """Something that begins or changes at a second: ``chapter``, ``slide`` or ``layout``."""
+
+    second: int
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One anonymous track: the stretches ``(start, stop)`` in seconds in which it was visible."""
+
+    track: int
+    stretches: tuple[tuple[int, int], ...]
+
+    @property
+    def seconds(self) -> int:
+        """Return how long it was visible."""
+        return sum(stop - start for start, stop in self.stretches)
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """Everything the sections of one page are written from."""
 
@@ -37,6 +61,9 @@ class Story:
     words: Wording
     link: str | None
     transcript: Transcript | None = None
+    marks: Sequence[TimeMark] = ()
+    earlier: Sequence[Facts] = ()
+    visits: Sequence[Visit] = ()
 
     def href(self, second: int) -> str | None:
         """Return the address of a second of the recording, or None if there is none."""
@@ -71,6 +98,35 @@ def moments_of(table: pd.DataFrame) -> list[Moment]:
         )
         for row in rows
     ]
+
+
+def marks_of(table: pd.DataFrame) -> list[TimeMark]:
+    """Return the marks of one recording in the order of time."""
+    rows = table.sort_values(["second", "kind"], kind="stable").to_dict("records")
+    titles = [row["title"] if isinstance(row["title"], str) else "" for row in rows]
+    return [
+        TimeMark(int(row["second"]), str(row["kind"]), clean(title))
+        for row, title in zip(rows, titles, strict=True)
+    ]
+
+
+def visits_of(faces: pd.DataFrame) -> list[Visit]:
+    """Return when each track of per-person mode was visible, by first appearance, never ranked."""
+    seen = faces[["track", "second"]].drop_duplicates().sort_values(["track", "second"])
+    visits: list[Visit] = []
+    for track, seconds in seen.groupby("track")["second"]:
+        at = seconds.to_numpy(dtype=int)
+        cuts = [0, *(np.flatnonzero(np.diff(at) > 1) + 1).tolist(), len(at)]
+        stretches = tuple((int(at[a]), int(at[b - 1]) + 1) for a, b in pairwise(cuts))
+        visits.append(Visit(int(str(track)), stretches))
+    return sorted(visits, key=lambda visit: (visit.stretches[0], visit.track))
+
+
+def mark_text(story: Story, mark: TimeMark) -> str:
+    """Write what begins or changes at a mark."""
+    if mark.kind == "chapter":
+        return story.words("marks.chapter", title=mark.title or story.words("marks.untitled"))
+    return story.words.table("marks").get(mark.kind, mark.kind)
 
 
 def second_link(template: str, recording_id: str, video_href: str | None) -> str | None:

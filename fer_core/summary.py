@@ -7,7 +7,7 @@ Pure arithmetic on the committed tables, for display only; words and pictures ar
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -199,11 +199,19 @@ class Lecture:
         each = _mean(self.probs[both]) * w / w.max()
         return np.array([each[_NEUTRAL], each[_HAPPY], each.sum() - each[_NEUTRAL] - each[_HAPPY]])
 
-    def columns(self) -> Columns:
-        """Return the curves as they are drawn."""
+    def part(self, start: int, stop: int) -> Lecture:
+        """Return the seconds ``[start, stop)`` alone."""
+        return Lecture(*(getattr(self, field.name)[start:stop] for field in fields(self)))
+
+    def columns(self, calm_s: int | None = None) -> Columns:
+        """Return the curves as they are drawn.
+
+        Args:
+            calm_s: width of the calm curve; by default 60 s, or 10 s in a short lecture.
+        """
         n = len(self)
         step = max(1, math.ceil(n / MOST_COLUMNS))
-        calm_s = 60 if n >= CALM_FROM_S else 10
+        calm_s = calm_s or (60 if n >= CALM_FROM_S else 10)
         share_s = 10 if step == 1 else 60  # several seconds a pixel: 10 s would only flicker
         seen = np.where(self.frames > 0, self.faces, math.nan)
         return Columns(

@@ -152,18 +152,23 @@ def ticks(seconds: int, most: int = 9) -> list[int]:
     return list(range(0, seconds + 1, step))
 
 
-def time_axis(seconds: int, y: float, top: float, words: Wording) -> Markup:
-    """Return the labels of the time axis at height ``y`` with hairlines up to ``top``."""
-    marks = ticks(seconds)
+def time_axis(seconds: int, y: float, top: float, words: Wording, *, begin: int = 0) -> Markup:
+    """Return the labels of the time axis at height ``y`` with hairlines up to ``top``.
+
+    The axis holds ``seconds`` from second ``begin`` of the recording on.
+    """
+    labels = ticks(seconds)
+    step = labels[1] - labels[0] if len(labels) > 1 else 1
+    first = -begin % step
     parts: list[Markup] = []
-    for index, second in enumerate(marks):
-        x = percent(second, seconds)
+    for index, second in enumerate(range(first, seconds + 1, step)):
+        x, text = percent(second, seconds), words.at(begin + second)
         at_end = second > 0.95 * seconds
-        anchor = "start" if index == 0 else "end" if at_end else "middle"
+        anchor = "start" if second < 0.05 * seconds else "end" if at_end else "middle"
         minor = " minor" if index % 2 else ""
         parts += [
             tag("line", x1=x, x2=x, y1=top, y2=y - 13, class_=f"grid{minor}"),
-            tag("text", words.at(second), x=x, y=y, text_anchor=anchor, class_=f"tick{minor}"),
+            tag("text", text, x=x, y=y, text_anchor=anchor, class_=f"tick{minor}"),
         ]
     return Markup("").join(parts)
 

@@ -16,9 +16,10 @@ from typing import Any, Final
 import numpy as np
 
 from fer_core import assets
+from fer_core.errors import ConfigError
 
 LANGUAGE: Final = "en"
-"""The one catalogue there is; another language is another file beside it."""
+"""The language of the pages unless another is asked for: a catalogue is a file, ``en.toml``."""
 
 # Control characters, lone surrogates, noncharacters and bidirectional overrides: not allowed in
 # HTML, not writable as UTF-8, or able to make one name look like another.
@@ -126,8 +127,19 @@ class Wording:
 
 @cache
 def words(language: str = LANGUAGE) -> Wording:
-    """Return the catalogue of a language, read once a process."""
-    path = assets.templates() / "strings" / f"{language}.toml"
+    """Return the catalogue of a language, read once a process.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    folder = assets.templates() / "strings"
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    if language not in known:
+        raise ConfigError(
+            f"There is no catalogue for the language '{language}'.",
+            hint=f"report.language may be: {', '.join(known)}.",
+        )
+    path = folder / f"{language}.toml"
     return Wording(tomllib.loads(path.read_text(encoding="utf-8")))
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_core import engagement
-from fer_core.records import EMOTIONS, Faces, Observations
+from fer_core.records import EMOTIONS, THUMBNAIL_PX, Faces, Observations
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
 
@@ -107,12 +107,14 @@ def observations(
     Args:
         lost: numbers of the samples that could not be decoded; they must show no face.
     """
+    samples = np.setdiff1d(np.arange(seconds * rate_hz), list(lost))
     return Observations(
         rate_hz=rate_hz,
-        samples=np.setdiff1d(np.arange(seconds * rate_hz), list(lost)),
+        samples=samples,
         faces=seen,
         decode_failures=0,
         content_end_s=float(seconds),
+        thumbnails=np.zeros((len(samples), *THUMBNAIL_PX), np.uint8),
     )
 
 

@@ -6,12 +6,14 @@ Self-contained, locked down by its own policy, valid, named, and small.
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import Element
 
 import html5lib
@@ -90,6 +92,20 @@ def table_after(root: Element, figure: str) -> list[list[str]]:
     return [[text_of(cell) for cell in row] for row in table.iter("tr")]
 
 
+def csv_of(root: Element, figure: str) -> list[list[str]]:
+    """Return the rows of a figure's CSV download, names of the columns first."""
+    named = f"-{figure}.csv"
+    links = [a for a in root.iter("a") if a.get("download", "").endswith(named)]
+    assert len(links) == 1
+    return _csv(links[0].get("href", ""))
+
+
+def _csv(address: str) -> list[list[str]]:
+    head = "data:text/csv;charset=utf-8,"
+    assert address.startswith(head), "a download that is no CSV of ours"
+    return list(csv.reader(io.StringIO(unquote(address.removeprefix(head)), newline="")))
+
+
 def is_safe_link(href: str) -> bool:
     """Say whether a browser would at most show a page when this is clicked."""
     stripped = re.sub(r"[\x00-\x20]", "", href)
@@ -148,6 +164,11 @@ def _check_references(root: Element) -> None:
             continue
         if value.startswith("#"):
             assert value[1:] in ids, f"{where} leads nowhere"
+        elif name_of(element) == "a" and "download" in element.attrib:
+            rows = _csv(value)
+            assert len({len(row) for row in rows}) == 1, f"{where} is not a table"
+            formulas = [cell for row in rows for cell in row if cell[:1] in set("=+@\t\r")]
+            assert not formulas, f"{where} holds what a spreadsheet would compute"
         elif name_of(element) == "a" and name == "href":
             assert is_safe_link(value), f"{where} is not a plain link"
         else:

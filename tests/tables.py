@@ -14,7 +14,9 @@ import pandas as pd
 import pyarrow as pa
 
 from fer_core.records import EMOTIONS
-from fer_core.schema import MOMENTS, RECORDINGS, SECONDS
+from fer_core.report import Material
+from fer_core.schema import FACES, MARKS, MOMENTS, RECORDINGS, SCHEMA_VERSION, SECONDS
+from fer_core.transcript import Cue, Transcript
 
 WEIGHTS = {
     "angry": 0.25,
@@ -25,6 +27,7 @@ WEIGHTS = {
     "sad": 0.3,
     "surprise": 0.6,
 }
+MEAN = ("engagement_mean", "engagement_mean_low", "engagement_mean_high")
 START = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 
 
@@ -152,6 +155,7 @@ def recording(table: pd.DataFrame, seed: int = 1, **changes: Any) -> dict[str, A
         "rate_hz": 1,
         "layout": "gallery",
         "layout_changes": 1,
+        "slide_changes": 3,
         "seconds": n,
         "seconds_scored": int(engagement.notna().sum()),
         "seconds_suppressed": int(table["suppressed"].sum()),
@@ -167,12 +171,12 @@ def recording(table: pd.DataFrame, seed: int = 1, **changes: Any) -> dict[str, A
         "min_group": 5,
         "engagement_variant": "expression",
         "engagement_weights": json.dumps(WEIGHTS),
-        "engagement_mean": float(engagement.mean()) if engagement.notna().any() else None,
+        **dict(zip(MEAN, _mean_with_interval(engagement), strict=True)),
         "settings_hash": "0123456789abcdef",
         "model": "small-cnn",
         "model_sha256": "a" * 64,
         "detector_sha256": "b" * 64,
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "version": "0.1.0",
         "ffmpeg_version": "7.1",
     }
@@ -188,6 +192,8 @@ def recordings(count: int, seed: int = 1, courses: int = 4) -> pd.DataFrame:
     for number in range(count):
         status = str(random.choice(["done", "done", "done", "done", "partial", "failed"]))
         failed = status == "failed"
+        mean, half = random.uniform(0.5, 0.9), random.uniform(0.02, 0.08)
+        means = (None,) * 3 if failed else (mean, mean - half, mean + half)
         rows.append(
             base
             | {
@@ -202,7 +208,7 @@ def recordings(count: int, seed: int = 1, courses: int = 4) -> pd.DataFrame:
                 "seconds": 3000,
                 "seconds_scored": int(random.integers(0, 3000)),
                 "people_median": float(random.integers(5, 30)),
-                "engagement_mean": None if failed else float(random.uniform(0.5, 0.9)),
+                **dict(zip(MEAN, means, strict=True)),
                 "layout": str(random.choice(["gallery", "gallery", "gallery", "speaker"])),
             }
         )
@@ -211,6 +217,89 @@ def recordings(count: int, seed: int = 1, courses: int = 4) -> pd.DataFrame:
     month = [when.strftime("%Y-%m") for when in frame["started_at"]]
     page = [f"{name}/{key}.html" for name, key in zip(course, frame["recording_id"], strict=True)]
     return frame.assign(course=course, month=month, page=page)
+
+
+def marks(seed: int = 1, n: int = 600) -> pd.DataFrame:
+    """Make two chapters, a few slides and a change of layout in a lecture of ``n`` seconds."""
+    random = np.random.default_rng(seed)
+    rows = [
+        (0, "chapter", "Introduction"),
+        (n // 2, "chapter", "Photosynthesis: the light reactions"),
+        *((int(second), "slide", None) for second in sorted(random.integers(0, max(n, 1), 4))),
+        (n // 3, "layout", None),
+    ]
+    frame = pd.DataFrame(rows, columns=["second", "kind", "title"])
+    return as_stored(frame.assign(recording_id=recording_id(seed)), MARKS)
+
+
+def faces(seed: int = 1, n: int = 600, people: int = 12) -> pd.DataFrame:
+    """Make the faces of per-person mode: every track comes, goes and comes back."""
+    random = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for track in range(people):
+        first = int(random.integers(0, max(n // 3, 1)))
+        away = int(random.integers(n // 2, max(n, n // 2 + 1)))
+        rows += [
+            {"track": track, "second": second, "sample": second}
+            for second in range(first, n)
+            if not away <= second < away + 20
+        ]
+    shape = dict.fromkeys(("left", "top", "width", "height", "score"), 1.0)
+    frame = pd.DataFrame(rows).sort_values(["second", "track"])
+    return as_stored(frame.assign(recording_id=recording_id(seed), scored=True, **shape), FACES)
+
+
+def earlier(recording: dict[str, Any], count: int = 6) -> list[dict[str, Any]]:
+    """Make rows of comparable lectures before one, and at the end one that is not."""
+    means = (0.66, 0.58, 0.72, 0.60, 0.70, 0.64)
+    rows = [
+        recording
+        | {
+            "recording_id": recording_id(900 + number),
+            "title": f"Before {number}",
+            "started_at": recording["started_at"] - timedelta(days=7 * (count - number)),
+            "engagement_mean": means[number % len(means)],
+            "engagement_mean_low": means[number % len(means)] - 0.05,
+            "engagement_mean_high": means[number % len(means)] + 0.05,
+        }
+        for number in range(count)
+    ]
+    return [*rows, rows[-1] | {"recording_id": recording_id(999), "layout": "speaker"}]
+
+
+def spoken(n: int = 600, seed: int = 1) -> Transcript:
+    """Make a transcript of two people who speak in turns, with pauses."""
+    random = np.random.default_rng(seed)
+    cues: list[Cue] = []
+    at = 1.0
+    while at < n - 15:
+        long = float(random.uniform(4, 12))
+        words = " ".join(["leaf", "light", "water", "sugar"] * int(long / 1.5))
+        cues.append(Cue(at, at + long, f"{words}.", turn=bool(cues) and random.random() < 0.2))
+        at += long + float(random.choice([0.2, 0.4, 6.0]))
+    return Transcript(tuple(cues), named=True)
+
+
+def material(seed: int = 1, n: int = 600, *, people: int = 12, **changes: Any) -> Material:
+    """Make everything that the page of a lecture can be drawn from, the optional parts too."""
+    rows = seconds(seed, n, people=people)
+    row = recording(rows, seed, **changes)
+    return Material(
+        row,
+        rows,
+        moments(seed, n, 3),
+        marks=marks(seed, n),
+        faces=faces(seed, n, people),
+        transcript=spoken(n, seed),
+        earlier=earlier(row),
+    )
+
+
+def _mean_with_interval(engagement: pd.Series) -> tuple[float | None, ...]:
+    if engagement.isna().all():
+        return None, None, None
+    mean = float(engagement.mean())
+    return mean, max(mean - 0.06, 0), min(mean + 0.06, 1)
 
 
 def _walk(random: np.random.Generator, n: int, centre: float, top: float) -> np.ndarray:

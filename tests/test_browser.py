@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,13 @@ class Site:
     """A lecture and an index on disk, and the tables they were made from."""
 
     def __init__(self, folder: Path) -> None:
-        self.seconds = tables.seconds(41, 1500, people=20)
-        moments = tables.moments(41, 1500, 3)
-        recording = tables.recording(self.seconds, title="Photosynthesis")
+        full = tables.material(41, 1500, people=20, title="Photosynthesis")
+        self.seconds = full.seconds
         self.lecture = folder / "lecture.html"
         self.lecture.write_text(
             report.lecture_page(
-                recording,
-                self.seconds,
-                moments,
-                course="biology-101",
+                full,
+                course_name="biology-101",
                 video_href="lecture.mp4",
                 index_href="index.html",
             ),
@@ -80,21 +78,22 @@ class Site:
         endless = dict.fromkeys(
             "title source_name consent jurisdiction layout model error_message".split(), "x" * 300
         )
+        changed = full.recording | endless | {"status": "partial", "error_hint": "x " * 150}
         self.endless = folder / "endless.html"
         self.endless.write_text(
-            report.lecture_page(
-                recording | endless | {"status": "partial", "error_hint": "x " * 150},
-                self.seconds,
-                moments,
-                course="y" * 300,
-            ),
+            report.lecture_page(replace(full, recording=changed), course_name="y" * 300),
             encoding="utf-8",
         )
         rows = tables.recordings(30)
         rows.loc[:2, ["title", "course", "error_message"]] = "z" * 300
         self.index = folder / "index.html"
         self.index.write_text(
-            report.index_page(rows, moments_by_id={}, last_night=list(rows["recording_id"][:5])),
+            report.index_page(
+                rows,
+                moments_by_id={},
+                last_night=list(rows["recording_id"][:5]),
+                night_at="2026-11-04T02:40:00+00:00",
+            ),
             encoding="utf-8",
         )
 

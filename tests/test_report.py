@@ -13,22 +13,28 @@ import pytest
 
 from fer_core import assets, report
 from fer_core.records import EMOTIONS
+from fer_core.report import Material
 from fer_core.wording import clean, words
 from tests import pages, tables
 from tests.pages import NASTY
 
+OPTIONS = ("time_link", "video_href", "course_name", "language")
+MATERIAL = ("marks", "faces", "transcript", "earlier")
+
 
 def page(seconds: pd.DataFrame, moments: pd.DataFrame | None = None, **changes: Any) -> str:
     """Render the page of a table of seconds; keywords change the recording or are options."""
-    options = {
-        name: changes.pop(name) for name in ("time_link", "video_href", "course") if name in changes
-    }
-    return report.lecture_page(
+    options, others = (
+        {name: changes.pop(name) for name in names if name in changes}
+        for names in (OPTIONS, MATERIAL)
+    )
+    material = Material(
         tables.recording(seconds, **changes),
         seconds,
         tables.moments(count=0) if moments is None else moments,
-        **{"course": "biology-101"} | options,
+        **others,
     )
+    return report.lecture_page(material, **{"course_name": "biology-101"} | options)
 
 
 def changed(seconds: pd.DataFrame, rows: Any, **values: Any) -> pd.DataFrame:
@@ -326,7 +332,8 @@ def test_hostile_text_is_shown_and_nothing_else() -> None:
     ).split()
     seconds, moments = tables.seconds(33, 200), tables.moments(33, 200, 1)
     recording = tables.recording(seconds) | dict.fromkeys(texts, NASTY) | {"status": "partial"}
-    html = report.lecture_page(recording, seconds, moments, course=NASTY, video_href=NASTY)
+    material = Material(recording, seconds, moments)
+    html = report.lecture_page(material, course_name=NASTY, video_href=NASTY)
 
     root = pages.check(html)
 

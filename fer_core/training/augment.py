@@ -25,25 +25,31 @@ JPEG_SHARE: Final = 0.12
 CUTOUT_SHARE: Final = 0.35
 
 
-def augmented(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def augmented(
+    images: NDArray[np.uint8], rng: np.random.Generator, share: float = 1.0
+) -> NDArray[np.uint8]:
     """Return one variation of each face.
 
-    Flips, rotates, scales, shifts, changes contrast and brightness of every face; shrinks some to
-    the size of a face in a gallery tile and back, blurs some, compresses some, covers a part of
-    some.
+    Flips half of them. Rotates, scales, shifts, changes contrast and brightness of every face
+    chosen; shrinks some to the size of a face in a gallery tile and back, blurs some, compresses
+    some, covers a part of some.
 
     Args:
         images: ``(n, size, size)`` uint8, grey; left as they are.
         rng: the only source of chance.
+        share: of the faces that are varied in more ways than flipping.
     """
-    return np.stack([_varied(image, rng) for image in images])
+    return np.stack([_varied(image, rng, share) for image in images])
 
 
-def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _varied(image: NDArray[np.uint8], rng: np.random.Generator, share: float) -> NDArray[np.uint8]:
     size = int(image.shape[0])
     centre = (size - 1) / 2
     if rng.random() < FLIP_SHARE:
         image = image[:, ::-1]
+    # No draw where every face is varied: trainings of before the share existed repeat exactly.
+    if share < 1 and rng.random() >= share:
+        return image
     warp = cv2.getRotationMatrix2D(
         (centre, centre), rng.uniform(-ROTATION_DEG, ROTATION_DEG), rng.uniform(*SCALE)
     )

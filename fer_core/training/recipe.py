@@ -32,6 +32,8 @@ class Recipe:
         seed: of initial weights, order, augmentation and dropout.
         mixed_bfloat16: compute in bfloat16, keep the weights in float32; by default where the
             processor multiplies such matrices itself.
+        augmentation: share of the faces that are varied in every way; the rest are flipped only.
+            Less makes a network learn faster that is slow to learn, such as a deep one.
         teacher_share: share of the teacher's probabilities in what is to be learned (Hinton et
             al. 2015); the rest are votes and labels. Without a teacher it means nothing.
     """
@@ -45,6 +47,7 @@ class Recipe:
     averaging: float = 0.998
     seed: int = 1
     mixed_bfloat16: bool = field(default_factory=has_fast_bfloat16)
+    augmentation: float = 1.0
     teacher_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -57,6 +60,7 @@ class Recipe:
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "averaging": 0 <= self.averaging < 1,
             "seed": 0 <= self.seed < 2**32,  # as far as Keras and NumPy go
+            "augmentation": 0 <= self.augmentation <= 1,
             "teacher_share": 0 <= self.teacher_share <= 1,
         }
         for name, holds in limits.items():

@@ -78,7 +78,7 @@ class Batches:
         batch, data, recipe = self._recipe.batch, self._data, self._recipe
         rows = self._order[index * batch : (index + 1) * batch]
         rng = np.random.default_rng([recipe.seed, self._epoch, index])
-        faces = augmented(data.images[rows], rng)
+        faces = augmented(data.images[rows], rng, recipe.augmentation)
         one_hot = np.eye(len(EMOTIONS), dtype=np.float32)[data.labels[rows]]
         votes, weight = (data.votes, data.weight) if data.has_votes else (None, None)
         targets = {

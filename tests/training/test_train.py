@@ -155,6 +155,19 @@ def test_variations_leave_the_original_alone_and_stay_pictures(data):
     assert not np.array_equal(varied, before)
 
 
+def test_a_share_of_the_faces_is_left_as_it_is_or_flipped(data):
+    many = np.concatenate([data.images] * 20)
+    varied = augmented(many, np.random.default_rng(0), 0.5)
+    same = [
+        bool((v == m).all() or (v == m[:, ::-1]).all()) for v, m in zip(varied, many, strict=True)
+    ]
+    assert 0.4 < np.mean(same) < 0.6
+    flipped = augmented(many, np.random.default_rng(0), 0)
+    assert all(
+        (f == m).all() or (f == m[:, ::-1]).all() for f, m in zip(flipped, many, strict=True)
+    )
+
+
 def test_without_votes_the_labels_stand_in_for_them(data):
     unvoted = replace(data, votes=np.zeros_like(data.votes), weight=np.zeros_like(data.weight))
     _, targets, weights = Batches(unvoted, RECIPE, 0)[0]

@@ -1,0 +1,96 @@
+"""Draws lectures in the order of time: one dot each, with its interval, broken where incomparable.
+
+Which lectures, and what their numbers mean, is said in ``overview`` and ``course``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from fer_core import svg
+from fer_core.svg import percent, stretched, tag
+from fer_core.wording import Wording
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One lecture.
+
+    Attributes:
+        value: its mean index, None if it has none: then its place stays empty.
+        low, high: the interval's ends, None if not known.
+        joined: whether it can be compared with the one drawn before it.
+        here: whether it is the lecture that the page is about.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    joined: bool = True
+    here: bool = False
+
+
+def history(
+    name: str,
+    dots: Sequence[Dot],
+    words: Wording,
+    *,
+    title: str,
+    description: str,
+    band: tuple[float, float, float] | None = None,
+    height: float = 64,
+) -> Markup:
+    """Draw lectures on an axis from 0 to 1, over ``height`` pixels.
+
+    ``band`` holds lower quartile, median and upper quartile of the lectures to compare with.
+    """
+    top, k = 8, len(dots)
+
+    def y(value: float) -> float:
+        return top + height * (1 - value)
+
+    lines: list[Markup] = []
+    marks: list[Markup] = []
+    piece: list[str] = []
+    wide = svg.unit(k)
+    for index, dot in enumerate(dots):
+        if dot.value is None:
+            continue
+        if not dot.joined and piece:
+            lines.append(tag("path", d=f"M{'L'.join(piece)}", class_="line thin"))
+            piece = []
+        piece.append(f"{wide * index + wide // 2} {1000 - 1000 * dot.value:.0f}")
+        x = percent(index + 0.5, k)
+        if dot.low is not None and dot.high is not None:
+            ends = {"x1": x, "x2": x, "y1": y(dot.high), "y2": y(dot.low)}
+            marks.append(tag("line", class_="whisker", **ends))
+        marks.append(_dot(x, y(dot.value), here=dot.here))
+    if piece:
+        lines.append(tag("path", d=f"M{'L'.join(piece)}", class_="line thin"))
+    behind: list[Markup] = []
+    if band is not None:
+        low, median, high = band
+        size = {"x": "0", "width": "100%", "y": y(high), "height": max(height * (high - low), 1)}
+        behind = [
+            tag("rect", class_="usual", **size),
+            tag("line", x1="0", x2="100%", y1=y(median), y2=y(median), class_="median"),
+        ]
+    body = [
+        *behind,
+        svg.grid((0, 0.5, 1), top, height),
+        stretched(k, top, height, *lines),
+        *marks,
+        svg.scale({value: words.about(value) for value in (0, 1)}, top, height),
+    ]
+    return svg.chart(name, height + 16, title, description, *body, kind="small-multiple")
+
+
+def _dot(x: str, y: float, *, here: bool) -> Markup:
+    if not here:
+        return tag("circle", cx=x, cy=y, r=3.5, class_="dot")
+    # A shape of its own, so that it is found without its colour.
+    diamond = tag("path", d="M0-7l7 7-7 7-7-7z", class_="dot here")
+    return tag("svg", diamond, x=x, y=y, width=1, height=1, overflow="visible")

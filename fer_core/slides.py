@@ -1,0 +1,92 @@
+"""Finds the seconds at which the slide, or whatever picture is shown beside the people, changed.
+
+Looks at small grey thumbnails only, away from faces. Where people sit is ``track``'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_core.records import THUMBNAIL_PX, Observations
+
+# A slide stands still, becomes another one within a second or two, and stands still again;
+# people, films and cameras do neither.
+_STILL_S: Final = 3
+_STILL_GREY: Final = 10
+_CHANGED_GREY: Final = 18
+_LEAST_SHARE: Final = 0.06
+# What lies this close to a face, in its own widths and heights, is the person's tile or seat: a
+# camera switched off must not look like a slide.
+_AROUND_FACE: Final = 1.5
+_NEAR_LAYOUT_S: Final = 2
+
+
+def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink a frame, ``(height, width, 3)`` blue-green-red, to ``(27, 48)`` grey levels."""
+    height, width = THUMBNAIL_PX
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def slide_changes(
+    observations: Observations, size_px: tuple[int, int], *, layout_changes: Collection[int] = ()
+) -> list[int]:
+    """Return the seconds in which a large enough still part of the picture became another one.
+
+    One picture a second is looked at. The part must have stood still for three seconds before and
+    after, so a film, a scrolled page or a moving camera is no slide.
+
+    Args:
+        observations: thumbnails and faces of a whole recording.
+        size_px: width and height of the frames the faces were found in.
+        layout_changes: seconds at which the people were rearranged; within 2 s of them nothing is
+            taken for a slide.
+    """
+    second, first = np.unique(observations.samples // observations.rate_hz, return_index=True)
+    centres = np.arange(_STILL_S, len(second) - _STILL_S)
+    # Pictures on both sides of a gap in the video say nothing about when one became the other.
+    centres = centres[second[centres + _STILL_S] - second[centres - _STILL_S] == 2 * _STILL_S]
+    if not len(centres):
+        return []
+    grey = observations.thumbnails[first].astype(np.int16)
+    window = np.stack([grey[k : len(grey) - _STILL_S + 1 + k] for k in range(_STILL_S)])
+    still = np.ptp(window, axis=0) <= _STILL_GREY
+    level = np.median(window, axis=0)
+    # The picture between the two is left out: it may have been taken in the middle of a fade.
+    before, after = centres - _STILL_S, centres + 1
+    changed = still[before] & still[after] & (abs(level[after] - level[before]) > _CHANGED_GREY)
+    hits: list[int] = []
+    for at, dots in zip(second[centres].tolist(), changed, strict=True):
+        if dots.mean() >= _LEAST_SHARE:
+            free = dots & ~_near_faces(observations, size_px, at)
+            if free.mean() >= _LEAST_SHARE:
+                hits.append(at)
+    # A sudden change also shows when the centre lies one second before it: the last one counts.
+    return [
+        at
+        for at in hits
+        if at + 1 not in hits
+        and not any(abs(change - at) <= _NEAR_LAYOUT_S for change in layout_changes)
+    ]
+
+
+def _near_faces(
+    observations: Observations, size_px: tuple[int, int], second: int
+) -> NDArray[np.bool_]:
+    """Return the dots that belong to somebody seen within three seconds of a second."""
+    faces = observations.faces
+    low, high = second - _STILL_S, second + _STILL_S + 1
+    start, stop = np.searchsorted(faces.sample, (low, high) * np.array(observations.rate_hz))
+    near = np.zeros(THUMBNAIL_PX, np.bool_)
+    scale = np.array([THUMBNAIL_PX[1] / size_px[0], THUMBNAIL_PX[0] / size_px[1]])
+    for box in faces.box[start:stop]:
+        corner, size = box[:2] * scale, box[2:] * scale
+        left, top = np.maximum(np.floor(corner - _AROUND_FACE * size), 0).astype(int)
+        right, bottom = np.ceil(corner + (1 + _AROUND_FACE) * size).astype(int)
+        near[top:bottom, left:right] = True
+    return near

@@ -1,0 +1,113 @@
+"""Slide changes: found where a still picture becomes another, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_core import slides
+from fer_core.records import THUMBNAIL_PX, Faces, Observations
+from tests import factories
+
+SIZE_PX = (1280, 720)
+SLIDE_PX = (900, 720)
+
+
+@cache
+def slide(number: int) -> NDArray[np.uint8]:
+    """Draw a slide as people make them: dark words on white, a heading and a few lines."""
+    random = np.random.default_rng(number)
+    picture = np.full((SLIDE_PX[1], SLIDE_PX[0], 3), 250, np.uint8)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(picture, f"Chapter {number}: leaves", (40, 90), font, 2, (60, 30, 20), 5)
+    for line in range(int(random.integers(3, 8))):
+        words = "".join(chr(97 + k) for k in random.integers(0, 26, random.integers(8, 28)))
+        cv2.putText(picture, words, (70, 190 + 70 * line), font, 1.3, (30, 30, 30), 3)
+    if number % 2:
+        cv2.rectangle(picture, (480, 330), (860, 640), (90, 140, 60), -1)
+    return picture
+
+
+def shared_screen(shown: list[int], seed: int = 1, rate_hz: int = 1) -> Observations:
+    """Observe a shared screen: a slide a second, and beside it people who never stand still."""
+    random = np.random.default_rng(seed)
+    thumbnails: list[NDArray[np.uint8]] = []
+    for number in np.repeat(shown, rate_hz):
+        people = random.integers(40, 200, (18, 10, 3), np.uint8)
+        frame = np.empty((SIZE_PX[1], SIZE_PX[0], 3), np.uint8)
+        frame[:, SLIDE_PX[0] :] = cv2.resize(people, (SIZE_PX[0] - SLIDE_PX[0], SIZE_PX[1]))
+        frame[:, : SLIDE_PX[0]] = slide(int(number))
+        noisy = slides.thumbnail(frame) + random.normal(0, 1.5, THUMBNAIL_PX)
+        thumbnails.append(np.clip(noisy, 0, 255).astype(np.uint8))
+    seen = factories.observations(Faces.empty(), seconds=len(shown), rate_hz=rate_hz)
+    return replace(seen, thumbnails=np.array(thumbnails))
+
+
+@pytest.mark.parametrize("rate_hz", [1, 2])
+def test_every_new_slide_is_found_in_its_second(rate_hz: int) -> None:
+    shown = [1] * 10 + [2] * 8 + [3] * 5 + [4] * 12
+
+    found = slides.slide_changes(shared_screen(shown, rate_hz=rate_hz), SIZE_PX)
+
+    assert found == [10, 18, 23]
+
+
+def test_a_fade_is_one_change() -> None:
+    seen = shared_screen([1] * 8 + [2] * 8)
+    middle = seen.thumbnails[7] // 2 + seen.thumbnails[8] // 2
+    faded = replace(
+        seen, thumbnails=np.concatenate([seen.thumbnails[:8], [middle], seen.thumbnails[9:]])
+    )
+
+    assert slides.slide_changes(faded, SIZE_PX) == [8]
+
+
+def test_a_film_is_no_slide() -> None:
+    random = np.random.default_rng(3)
+    seen = factories.observations(Faces.empty(), seconds=60)
+    walk = np.cumsum(random.normal(0, 20, seen.thumbnails.shape), axis=0) + 128
+
+    film = replace(seen, thumbnails=np.clip(walk, 0, 255).astype(np.uint8))
+
+    assert slides.slide_changes(film, SIZE_PX) == []
+
+
+def test_a_camera_switched_off_is_no_slide() -> None:
+    tile = slice(0, 13), slice(0, 24)  # a quarter of the picture, in thumbnail dots
+    there = factories.faces(
+        10, sample=np.arange(10), corner=np.tile([[230, 60]], (10, 1)), height_px=210
+    )
+    seen = factories.observations(there, seconds=20)
+    grey = np.full_like(seen.thumbnails, 90)
+    grey[:10, *tile] = 180
+
+    assert slides.slide_changes(replace(seen, thumbnails=grey), SIZE_PX) == []
+    alone = replace(seen, thumbnails=grey, faces=Faces.empty())
+    assert slides.slide_changes(alone, SIZE_PX) == [10]
+
+
+def test_new_places_of_the_people_are_no_slide() -> None:
+    seen = shared_screen([1] * 10 + [2] * 10)
+
+    assert slides.slide_changes(seen, SIZE_PX, layout_changes=[12]) == []
+    assert slides.slide_changes(seen, SIZE_PX, layout_changes=[13]) == [10]
+
+
+def test_across_a_gap_nobody_knows_when_it_changed() -> None:
+    seen = shared_screen([1] * 10 + [2] * 10)
+    keep = np.r_[0:9, 12:20]
+    cut = replace(seen, samples=seen.samples[keep], thumbnails=seen.thumbnails[keep])
+
+    assert slides.slide_changes(cut, SIZE_PX) == []
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 6, 7])
+def test_a_recording_too_short_to_stand_still_has_none(seconds: int) -> None:
+    seen = factories.observations(Faces.empty(), seconds=seconds)
+
+    assert slides.slide_changes(seen, SIZE_PX) == []
