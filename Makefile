@@ -35,6 +35,8 @@ help:
 	@echo "             make run RECORDINGS=~/zoom JURISDICTION=IN OUT=~/pulse"
 	@echo "make test    everything CI runs: checks, then all tests"
 	@echo "make check   ruff, pyright, import directions, house rules"
+	@echo "make accept  take the pages as they are now for the golden ones; look at git diff"
+	@echo "make pictures  the real report as pictures in docs/pictures (needs Chromium)"
 	@echo "make bench   what one recording costs, stage by stage"
 	@echo "make wheel   dist/lecturepulse-*.whl"
 	@echo "make lock    renew requirements*.lock after a change in pyproject.toml"
@@ -70,6 +72,16 @@ check: setup-dev
 test: check
 	@sh tools/browser.sh
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: accept
+accept: setup-dev
+	LECTUREPULSE_ACCEPT=1 $(BIN)/python -m pytest -q -n 0 tests/test_golden.py
+	git --no-pager diff --stat -- tests/golden
+
+.PHONY: pictures
+pictures: setup-dev
+	@sh tools/browser.sh
+	$(BIN)/python tools/pictures.py
 
 .PHONY: bench
 bench: setup

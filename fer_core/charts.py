@@ -80,6 +80,16 @@ def timeline(
     return svg.chart(name, axis_y + 6, title, description, *parts, kind="timed")
 
 
+def excerpt_axis(columns: Columns) -> tuple[float, float]:
+    """Return the tenths between which an excerpt's curve and interval lie."""
+    values = np.concatenate([columns.low, columns.calm, columns.high])
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return 0.0, 1.0
+    least, most = math.floor(10 * known.min()) / 10, math.ceil(10 * known.max()) / 10
+    return least, max(most, least + 0.1)
+
+
 def excerpt(
     name: str,
     columns: Columns,
@@ -95,8 +105,14 @@ def excerpt(
     top, height = 10, 84
     axis_y = top + height + 18
     inside = Mark(mark.start - begin, mark.stop - begin, mark.label)
-    band = tag("path", d=svg.band_path(columns.low, columns.high, span), class_="band")
-    line = tag("path", d=svg.line_path(columns.calm, span), class_="line")
+    least, most = excerpt_axis(columns)
+
+    def share(values: FloatArray) -> FloatArray:
+        return (values - least) / (most - least)
+
+    reach = svg.band_path(share(columns.low), share(columns.high), span)
+    band = tag("path", d=reach, class_="band")
+    line = tag("path", d=svg.line_path(share(columns.calm), span), class_="line")
     parts = [
         svg.patterns(name, _states_shown(columns)),
         svg.time_axis(n, axis_y, top, words, begin=begin),
@@ -104,7 +120,7 @@ def excerpt(
         _hatched(name, columns, top, height),
         _mark_area(inside, n, top, height),
         stretched(span, top, height, band, line),
-        svg.scale({value: words.about(value) for value in (0, 0.5, 1)}, top, height),
+        svg.scale({0: words.about(least), 1: words.about(most)}, top, height),
     ]
     return svg.chart(name, axis_y + 6, title, description, *parts)
 

@@ -25,6 +25,7 @@ AROUND_S: Final = 120
 
 _NEAR_S: Final = 5
 # Smaller differences than these happen everywhere and explain nothing.
+_SHARE: Final = 0.05
 _PEOPLE: Final = 1.5
 _UNCERTAIN: Final = 0.1
 _SPEECH: Final = 0.3
@@ -62,7 +63,8 @@ def _seen(story: Story, inside: Lecture, around: Lecture) -> str:
     if not (len(inside) and len(around) and inside.has("groups") and around.has("groups")):
         return ""
     here, there = inside.means("groups"), around.means("groups")
-    differs = np.argsort(-abs(here - there), kind="stable")[:2]
+    most = np.argsort(-abs(here - there), kind="stable")[:2]
+    differs = [int(k) for k in most if abs(here[k] - there[k]) >= _SHARE]
     names, words = story.words.table("groups"), story.words
     texts = [share_texts(words, GROUPS, shares.tolist()) for shares in (here, there)]
     return words("units.list").join(
@@ -72,7 +74,7 @@ def _seen(story: Story, inside: Lecture, around: Lecture) -> str:
             here=texts[0][GROUPS[k]],
             there=texts[1][GROUPS[k]],
         )
-        for k in sorted(differs.tolist())
+        for k in sorted(differs)
     )
 
 
@@ -120,6 +122,8 @@ def _speech(story: Story, start: int, stop: int) -> float:
 def _figure(story: Story, number: int, moment: Moment, begin: int, end: int) -> Figure:
     words, name = story.words, f"moment-{number}"
     part = story.lecture.part(begin, end)
+    columns = part.columns(calm_s=10)
+    low, high = charts.excerpt_axis(columns)
     key = "closeup.higher" if moment.change >= 0 else "closeup.lower"
     finding = words(
         key,
@@ -152,12 +156,18 @@ def _figure(story: Story, number: int, moment: Moment, begin: int, end: int) -> 
         finding=finding,
         svg=charts.excerpt(
             name,
-            part.columns(calm_s=10),
+            columns,
             words,
             begin=begin,
             mark=charts.Mark(moment.start_second, moment.end_second, str(number)),
             title=finding,
-            description=words("closeup.describe", start=words.at(begin), end=words.at(end)),
+            description=words(
+                "closeup.describe",
+                start=words.at(begin),
+                end=words.at(end),
+                low=words.about(low),
+                high=words.about(high),
+            ),
         ),
         key=[
             (swatch("line"), words("timeline.key_calm", n="10"), ""),

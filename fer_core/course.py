@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from fer_core.figure import Cell, Figure, Table, measured, said_cell
-from fer_core.histories import Dot, history
+from fer_core.histories import Dot, axis_of, history
 from fer_core.samples import swatch
 from fer_core.story import Facts, Story
 from fer_core.wording import Wording, clean
@@ -24,13 +24,15 @@ LAST: Final = 10
 FEWEST: Final = 3
 """Fewer make no band."""
 
-_ALIKE: Final = ("model_sha256", "layout", "engagement_variant", "engagement_weights")
+ALIKE: Final = ("model_sha256", "layout", "engagement_variant", "engagement_weights")
+"""The columns of ``recordings`` that must agree for two means to be compared."""
+
 _LONGEST_NAME: Final = 90
 
 
 def comparable(one: Facts, other: Facts) -> bool:
     """Say whether the index of two recordings means the same."""
-    return all(one.get(name) == other.get(name) for name in _ALIKE)
+    return all(one.get(name) == other.get(name) for name in ALIKE)
 
 
 def dot_of(facts: Facts, *, joined: bool = True, here: bool = False) -> Dot:
@@ -94,6 +96,7 @@ def _figure(
     words = story.words
     lectures = [*alike, story.facts]
     dots = [dot_of(facts, here=facts is story.facts) for facts in lectures]
+    low, high = axis_of(dots)
     heads = {
         "date": "date",
         "lecture": "title",
@@ -109,7 +112,13 @@ def _figure(
             dots,
             words,
             title=finding,
-            description=words("course.describe", n=len(alike), median=words.index(band[1])),
+            description=words(
+                "course.describe",
+                n=len(alike),
+                median=words.index(band[1]),
+                low=words.about(low),
+                high=words.about(high),
+            ),
             band=band,
             height=96,
         ),

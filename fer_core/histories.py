@@ -5,6 +5,7 @@ Which lectures, and what their numbers mean, is said in ``overview`` and ``cours
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,15 @@ class Dot:
     here: bool = False
 
 
+def axis_of(dots: Sequence[Dot]) -> tuple[float, float]:
+    """Return the tenths that hold all values and intervals, at least two apart, within 0 to 1."""
+    values = [v for dot in dots for v in (dot.value, dot.low, dot.high) if v is not None]
+    low = math.floor(10 * min(values, default=0) + 1e-6)
+    high = math.ceil(10 * max(values, default=10) - 1e-6)
+    low = max(min(low, high - 2), 0)
+    return low / 10, min(max(high, low + 2), 10) / 10
+
+
 def history(
     name: str,
     dots: Sequence[Dot],
@@ -43,14 +53,18 @@ def history(
     band: tuple[float, float, float] | None = None,
     height: float = 64,
 ) -> Markup:
-    """Draw lectures on an axis from 0 to 1, over ``height`` pixels.
+    """Draw lectures over ``height`` pixels, on the axis of ``axis_of``.
 
     ``band`` holds lower quartile, median and upper quartile of the lectures to compare with.
     """
     top, k = 8, len(dots)
+    bottom_value, top_value = axis_of(dots)
+
+    def share(value: float) -> float:
+        return (value - bottom_value) / (top_value - bottom_value)
 
     def y(value: float) -> float:
-        return top + height * (1 - value)
+        return top + height * (1 - share(value))
 
     lines: list[Markup] = []
     marks: list[Markup] = []
@@ -62,7 +76,7 @@ def history(
         if not dot.joined and piece:
             lines.append(tag("path", d=f"M{'L'.join(piece)}", class_="line thin"))
             piece = []
-        piece.append(f"{wide * index + wide // 2} {1000 - 1000 * dot.value:.0f}")
+        piece.append(f"{wide * index + wide // 2} {1000 - 1000 * share(dot.value):.0f}")
         x = percent(index + 0.5, k)
         if dot.low is not None and dot.high is not None:
             ends = {"x1": x, "x2": x, "y1": y(dot.high), "y2": y(dot.low)}
@@ -73,7 +87,7 @@ def history(
     behind: list[Markup] = []
     if band is not None:
         low, median, high = band
-        size = {"x": "0", "width": "100%", "y": y(high), "height": max(height * (high - low), 1)}
+        size = {"x": "0", "width": "100%", "y": y(high), "height": max(y(low) - y(high), 1)}
         behind = [
             tag("rect", class_="usual", **size),
             tag("line", x1="0", x2="100%", y1=y(median), y2=y(median), class_="median"),
@@ -83,7 +97,7 @@ def history(
         svg.grid((0, 0.5, 1), top, height),
         stretched(k, top, height, *lines),
         *marks,
-        svg.scale({value: words.about(value) for value in (0, 1)}, top, height),
+        svg.scale({share(v): words.about(v) for v in (bottom_value, top_value)}, top, height),
     ]
     return svg.chart(name, height + 16, title, description, *body, kind="small-multiple")
 

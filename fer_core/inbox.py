@@ -53,6 +53,8 @@ def _seconds(value: object) -> object:
     if isinstance(value, str) and (match := _TIME.fullmatch(value.strip())):
         hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return 3600 * hours + 60 * minutes + seconds
+    if isinstance(value, bool):
+        raise ValueError("needs seconds or a time such as 12:34")  # noqa: TRY004 - pydantic's way
     return value
 
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from fer_core.course import comparable, dot_of
-from fer_core.histories import Dot, history
+from fer_core.course import ALIKE, comparable, dot_of
+from fer_core.histories import Dot, axis_of, history
 from fer_core.samples import bar
 from fer_core.story import Facts, facts_of, safe_address, span
 from fer_core.wording import Wording, clean
@@ -22,6 +22,29 @@ MOST_LECTURES: Final = 1000
 """Lectures listed; older ones stay in the tables and keep their pages."""
 
 MOST_COURSES: Final = 24
+
+COLUMNS: Final = (
+    "recording_id",
+    "status",
+    "error_message",
+    "error_hint",
+    "source_name",
+    "title",
+    "started_at",
+    "synthetic",
+    "mode",
+    "duration_s_from_content",
+    "seconds",
+    "seconds_scored",
+    "people_median",
+    "words_per_minute",
+    "engagement_mean",
+    "engagement_mean_low",
+    "engagement_mean_high",
+    *ALIKE,
+)
+"""What the index needs of ``recordings``; reading more would take longer with every lecture."""
+
 _LONGEST_NAME: Final = 90
 _LONGEST_REASON: Final = 240
 
@@ -102,6 +125,7 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
     # Nobody is scored in presence mode; how many seconds had enough people, its page counts.
     share = None if presence or not seconds else int(facts.get("seconds_scored") or 0) / seconds
     people, mean = facts.get("people_median"), facts.get("engagement_mean")
+    pace = facts.get("words_per_minute")
     length = facts.get("duration_s_from_content")
     moments = moments_by_id.get(str(facts.get("recording_id")), 0)
     shown = share is not None and not failed
@@ -116,6 +140,7 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
         "people": words.about(people) if people is not None and not failed else none,
         "index": words.index(mean) if mean is not None and not failed else none,
         "moments": words.whole(moments) if shown and mean is not None else none,
+        "pace": words.whole(pace) if pace is not None and not failed else none,
         "status": status,
         "status_name": words.table("status").get(status, status),
         "presence": presence,
@@ -136,7 +161,9 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
         if len(known) < 2 or len(drawn) == MOST_COURSES:
             continue
         name, mean = f"course-{len(drawn) + 1}", words.index(sum(known) / len(known))
-        breaks = sum(not dot.joined for dot in _history(lectures)[1:])
+        dots = _history(lectures)
+        breaks = sum(not dot.joined for dot in dots[1:])
+        low, high = axis_of(dots)
         finding = words(
             "index.course_finding",
             n=words("index.lectures", n=len(known)),
@@ -151,10 +178,15 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
                 "last": words.day(lectures[-1].get("started_at")),
                 "svg": history(
                     name,
-                    _history(lectures),
+                    dots,
                     words,
                     title=f"{clean(course, _LONGEST_NAME)}: {finding}",
-                    description=words("index.course_describe", mean=mean),
+                    description=words(
+                        "index.course_describe",
+                        mean=mean,
+                        low=words.about(low),
+                        high=words.about(high),
+                    ),
                 ),
             }
         )

@@ -52,7 +52,7 @@ def _facts(story: Story, spoken: Transcript, rates: FloatArray) -> list[tuple[st
             words("pace.rate"),
             words(
                 "pace.rate_value",
-                spoken=words.whole(60 * total / talked),
+                spoken=words.whole(spoken.rate(seconds) or 0),
                 whole=words.whole(60 * total / seconds),
             ),
         ),

@@ -10,16 +10,14 @@ Reads the store, asks ``report`` for the page, writes it back; computes nothing.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
-from fer_core import progress, report, transcript
-from fer_core.errors import ConfigError, InputError
+from fer_core import overview, report, transcript
+from fer_core.errors import ConfigError
 from fer_core.report import Material
 from fer_core.settings import Report
 from fer_core.store import Place, Store
-from fer_core.transcript import Transcript
 
 INDEX = "index.html"
 
@@ -46,7 +44,7 @@ def write_lecture(store: Store, recording_id: str, settings: Report) -> Path:
         moments=store.read("moments", recording_id),
         marks=store.read("marks", recording_id),
         faces=None if faces.empty else faces,
-        transcript=_transcript(source),
+        transcript=transcript.spoken_beside(source),
         earlier=store.course(row["course"]),
     )
     html = report.lecture_page(
@@ -62,13 +60,13 @@ def write_lecture(store: Store, recording_id: str, settings: Report) -> Path:
 
 def write_index(store: Store, settings: Report) -> Path:
     """Draw the index of all lectures, with what the store knows of the last run."""
-    frame = store.all("recordings").sort_values(
+    frame = store.all("recordings", overview.COLUMNS).sort_values(
         ["course", "started_at", "source_name"], na_position="first", ignore_index=True
     )
     keys = zip(frame["course"], frame["month"], frame["recording_id"], strict=True)
     names = [store.page(Place(*key)) for key in keys]
     frame["page"] = [quote(name) if (store.reports / name).exists() else None for name in names]
-    moments = Counter(map(str, store.all("moments")["recording_id"]))
+    moments = store.counts("moments")
     night = store.last_night()
     html = report.index_page(
         frame,
@@ -88,19 +86,19 @@ def path(store: Store, recording_id: str) -> Path | None:
     return store.reports / store.page(Place(row["course"], row["month"], recording_id))
 
 
+def is_current(store: Store, recording_id: str) -> bool:
+    """Say whether a lecture's page is there, and newer than the transcript beside its recording."""
+    row, page = store.recording(recording_id), path(store, recording_id)
+    if row is None or page is None or not page.exists():
+        return False
+    words = transcript.beside(Path(row["source_path"]))
+    return words is None or words.stat().st_mtime <= page.stat().st_mtime
+
+
 def remove(store: Store, recording_id: str) -> None:
     """Remove a lecture's page; the index is drawn anew at the end of the run."""
     if page := path(store, recording_id):
         page.unlink(missing_ok=True)
-
-
-def _transcript(recording: Path) -> Transcript | None:
-    try:
-        beside = transcript.beside(recording)
-        return transcript.read_transcript(beside) if beside else None
-    except InputError as error:  # the page is worth having without it
-        progress.tell("note", f"{error.message} {error.hint}")
-        return None
 
 
 def _href(target: Path, folder: Path) -> str:

@@ -30,6 +30,7 @@ from fer_core import (
     rows,
     slides,
     track,
+    transcript,
     video,
 )
 from fer_core import (
@@ -44,6 +45,7 @@ from fer_core.job import Job, NothingNew
 from fer_core.records import Observations, Segment
 from fer_core.settings import Settings
 from fer_core.store import Store, Worked
+from fer_core.wording import words
 
 Status = Literal["done", "partial", "failed", "skipped"]
 _log = logging.getLogger("lecturepulse")
@@ -112,6 +114,7 @@ def night(
         PolicyError: a real recording without a jurisdiction; nothing has been done then.
         ConfigError, EnvironmentProblem, StoreError: no recording could be done.
     """
+    words(settings.report.language)
     found = inbox.discover(paths, settings.discovery)
     for source in found.sources:
         policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
@@ -288,6 +291,7 @@ def finish(
     )
     described = jobs.described(job) | rows.fault(fault) | summary
     described["status"] = "partial" if fault else "done"
+    described["words_per_minute"] = _pace(job.source.path, length)
     tables["recordings"] = rows.row("recordings", described)
     provenance = {
         "source_sha256": job.sha256,
@@ -318,14 +322,18 @@ def _unchanged(job: Job) -> bool:
 
 
 def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
-    """Draw the lecture's page: always a new one after work, otherwise only if it is missing."""
+    """Draw the lecture's page: always after work, otherwise if it lacks or a transcript came."""
     recording_id = outcome.recording_id
     if recording_id is None:
         return outcome
-    page = pages.path(store, recording_id)
-    if outcome.status == "skipped" and page is not None and page.exists():
-        return replace(outcome, page=page)
     try:
+        if outcome.status == "skipped":
+            if pages.is_current(store, recording_id):
+                return replace(outcome, page=pages.path(store, recording_id))
+            # A transcript often comes after its recording.
+            if row := store.recording(recording_id):
+                pace = _pace(Path(row["source_path"]), int(row["seconds"]))
+                store.amend(recording_id, words_per_minute=pace)
         return replace(outcome, page=pages.write_lecture(store, recording_id, settings.report))
     except LecturePulseError:
         raise
@@ -339,6 +347,11 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
             message=f"The tables are complete, but the page failed: {error!r}.",
             hint="This is a fault of lecturepulse: please report it with the log.",
         )
+
+
+def _pace(recording: Path, seconds: int) -> float | None:
+    spoken = transcript.spoken_beside(recording)
+    return spoken.rate(seconds) if spoken else None
 
 
 def _cut_short(job: Job, observations: Observations) -> InputError | None:

@@ -132,6 +132,7 @@ RECORDINGS: Final = _schema(
     Column("engagement_mean", pa.float32(), "mean engagement over the seconds that have one", True),
     Column("engagement_mean_low", pa.float32(), "2.5 % end of its interval", True),
     Column("engagement_mean_high", pa.float32(), "97.5 % end of its interval", True),
+    Column("words_per_minute", pa.float32(), "by the transcript, while somebody spoke", True),
     Column("settings_hash", pa.string(), "hash of every setting that changes a result"),
     Column("model", pa.string(), "name of the expression model", True),
     Column("model_sha256", pa.string(), "sha256 of its weights", True),

@@ -116,7 +116,8 @@ def _sentence(story: Story) -> str:  # noqa: PLR0911  one return a case
             return words("minute.sentence_presence", **values)
         if not lecture.has("engagement"):
             return words("minute.sentence_no_index", **values)
-        return words("minute.sentence", index=words.index(lecture.mean("engagement")), **values)
+        key = "minute.sentence_all" if lecture.count("values") == n else "minute.sentence"
+        return words(key, index=words.index(lecture.mean("engagement")), **values)
     if lecture.faces.max() < least:
         return words("minute.sentence_withheld", duration=values["duration"], n=str(least))
     if lecture.count("unread") == n:

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
@@ -123,6 +124,21 @@ class Store:
             if path not in kept:
                 path.unlink(missing_ok=True)
 
+    def amend(self, recording_id: str, **values: Any) -> None:
+        """Give some columns of a recording's row other values; nothing else is touched.
+
+        Raises:
+            StoreError: the row cannot be read or written.
+        """
+        for path in self._committed("recordings"):
+            if path.stem == recording_id:
+                with _readable(path):
+                    table = pq.read_table(path, partitioning=None)
+                for name, value in values.items():
+                    at, field = table.schema.get_field_index(name), TABLES["recordings"].field(name)
+                    table = table.set_column(at, field, pa.array([value], field.type))
+                self._write_table(path, table)
+
     def forget(self, recording_id: str) -> None:
         """Remove a recording's rows; ``recordings`` first, so that a reader never sees half."""
         paths = self._files_of(recording_id)
@@ -131,17 +147,40 @@ class Store:
         ):
             path.unlink(missing_ok=True)
 
-    def all(self, name: str) -> pd.DataFrame:
+    def all(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a whole table with ``course`` and ``month``, in the order of its files.
+
+        Args:
+            name: of the table.
+            columns: those wanted; by default all.
 
         Raises:
             StoreError: a file is damaged.
         """
-        rows = [_read(path) for path in sorted(self._committed(name))]
-        if rows:
-            return pd.concat(rows, ignore_index=True)
-        empty = TABLES[name].empty_table().to_pandas()
-        return empty.assign(course=pd.Series(dtype=str), month=pd.Series(dtype=str))
+        paths = sorted(self._committed(name))
+        parts = [_read(path, columns) for path in paths]
+        empty = TABLES[name].empty_table()
+        if columns is not None:
+            empty = empty.select(list(columns))
+        # One conversion for all: a thousand small frames would take longer than their files.
+        frame = pa.concat_tables([empty, *parts]).to_pandas()
+        sizes = [part.num_rows for part in parts]
+        for at, column in enumerate(("course", "month")):
+            values = np.array([_partition(path)[at] for path in paths], dtype=object)
+            frame[column] = pd.Series(np.repeat(values, sizes), dtype="str")
+        return frame
+
+    def counts(self, name: str) -> dict[str, int]:
+        """Return the number of rows of each recording in a table, by id.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        counts: dict[str, int] = {}
+        for path in self._committed(name):
+            with _readable(path):
+                counts[path.stem] = pq.read_metadata(path).num_rows
+        return counts
 
     def ids_of(self, source_path: str) -> list[str]:
         """Return the ids of all recordings that were read from a path."""
@@ -187,7 +226,7 @@ class Store:
         """Return one recording's rows of a table; empty if it has none."""
         for path in self._committed(name):
             if path.stem == recording_id:
-                return _read(path)
+                return _as_frame(path)
         return TABLES[name].empty_table().to_pandas()
 
     def dataset(self, name: str) -> pyarrow.dataset.Dataset:
@@ -288,16 +327,26 @@ class Store:
             _sync_folder(path.parent)
 
 
-def _read(path: Path) -> pd.DataFrame:
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
     try:
-        frame = pq.ParquetFile(path).read().to_pandas()
+        yield
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(
             f"The table {path} cannot be read: {error}.",
             hint="Remove the file and run again; its recording is then computed anew.",
         ) from error
+
+
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    with _readable(path):
+        wanted = None if columns is None else list(columns)
+        return pq.ParquetFile(path).read(wanted, use_threads=False).replace_schema_metadata()
+
+
+def _as_frame(path: Path) -> pd.DataFrame:
     course, month = _partition(path)
-    return frame.assign(course=course, month=month)
+    return _read(path).to_pandas().assign(course=course, month=month)
 
 
 # A term of lectures is drawn with the same few rows again and again.
@@ -305,7 +354,7 @@ def _read(path: Path) -> pd.DataFrame:
 def _row(path: Path, mtime_ns: int) -> dict[str, Any]:
     """Return the one row of a file of ``recordings``; the time tells a new file from an old one."""
     del mtime_ns
-    return _as_row(_read(path))
+    return _as_row(_as_frame(path))
 
 
 def _as_row(frame: pd.DataFrame) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from webvtt.errors import MalformedCaptionError, MalformedFileError
 from webvtt.models import Timestamp
 
+from fer_core import progress
 from fer_core.errors import InputError
 
 SUFFIXES: Final = (".transcript.vtt", ".vtt", ".cc.vtt")
@@ -92,6 +93,17 @@ class Transcript:
             words[-1] *= 60 / (seconds % 60)
         return words
 
+    def rate(self, seconds: int) -> float | None:
+        """Return words per minute while somebody spoke; None if nobody did."""
+        spoken = self.within(seconds)
+        talked = sum(min(end, seconds) - start for start, end in spoken.speech())
+        minutes = np.full(-(-seconds // 60), 60.0)
+        if not talked:
+            return None
+        if seconds % 60:
+            minutes[-1] = seconds % 60
+        return float((spoken.words_per_minute(seconds) * minutes).sum() / talked)
+
     def speech(self) -> list[tuple[float, float]]:
         """Return ``(start, end)`` of the stretches without a pause of ``PAUSE_S``, in seconds."""
         stretches: list[tuple[float, float]] = []
@@ -127,6 +139,16 @@ def beside(recording: Path) -> Path | None:
             except OSError:  # a name that leaves no room for the ending
                 continue
     return None
+
+
+def spoken_beside(recording: Path) -> Transcript | None:
+    """Return the transcript beside a recording; None without one that can be read."""
+    found = beside(recording)
+    try:
+        return read_transcript(found) if found else None
+    except InputError as error:  # everything else is worth having without it
+        progress.tell("note", f"{error.message} {error.hint}")
+        return None
 
 
 def read_transcript(path: Path) -> Transcript:

@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from fer_core import report
 from tests import pages, tables
@@ -217,6 +219,32 @@ def test_the_table_twin_opens_by_keyboard(visit: Any) -> None:
 
     assert table.is_visible()
     assert table.locator("tbody tr").count() == 150
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["lecture", "index"])
+def test_axe_finds_no_barrier(visit: Any, name: str, scheme: str) -> None:
+    page = visit(name, color_scheme=scheme).page
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+
+    found = Axe().run(page).response["violations"]
+
+    assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found] == []
+
+
+@pytest.mark.parametrize("figure", ["curve", "people", "moment-1"])
+def test_a_table_is_downloaded_without_any_network(visit: Any, figure: str) -> None:
+    page = visit("lecture").page
+    page.locator(f"figure:has(#{figure}) summary").click()
+
+    with page.expect_download() as waiting:
+        page.locator(f"figure:has(#{figure}) a[download]").click()
+
+    file = waiting.value
+    assert file.suggested_filename == f"{tables.recording_id(41)}-{figure}.csv"
+    saved = pd.read_csv(file.path())
+    assert saved.columns[0] == "second"
+    assert len(saved) == page.locator(f"figure:has(#{figure}) tbody tr").count()
 
 
 @pytest.mark.parametrize("name", ["lecture", "index"])

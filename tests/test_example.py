@@ -101,12 +101,20 @@ def test_prefect_and_core_give_the_same_tables_byte_for_byte(core, conducted):
         }
 
     assert files(core[1]) == files(conducted[1])
-    assert {path.parts[1] for path in files(core[1])} == {"seconds", "moments", "recordings"}
+    assert {path.parts[1] for path in files(core[1])} == {
+        "seconds",
+        "moments",
+        "marks",
+        "recordings",
+    }
 
 
 def test_prefect_and_core_draw_the_same_page(core, conducted):
     def drawn(out):
-        return {p.relative_to(out): p.read_bytes() for p in (out / "reports").rglob("*.html")}
+        found = (out / "reports").rglob("*.html")
+        texts = {path.relative_to(out): path.read_text("utf-8") for path in found}
+        # The index says when the last run ended.
+        return {path: re.sub(r"ended [^.]*\.", "ended.", text) for path, text in texts.items()}
 
     assert drawn(core[1]) == drawn(conducted[1])
 
@@ -145,6 +153,34 @@ def test_the_laugh_and_the_surprise_are_seen(seconds):
     # The laugh is scripted from 30 to 45: the smiling stretch of 12 s before the minute ends there.
     stretch = seconds["p_happy"][:60].rolling(12).mean()
     assert abs(int(np.argmax(stretch.fillna(0))) - 43) <= 4
+
+
+def test_the_page_shows_the_laugh_and_the_absence_when_they_were(core, truth):
+    (page,) = (core[1] / "reports" / "biology-101").glob("*.html")
+    root = pages.check(page.read_text("utf-8"))
+    laughing = [s for s in range(150) if all(r["expression"] == "happy" for r in truth[s])]
+    absent = [s for s in range(150) if not all(int(r["present"]) for r in truth[s])]
+    assert (laughing[0], laughing[-1]) == (30, 44)
+    assert (absent[0], absent[-1]) == (60, 89)
+
+    names, *rows = pages.csv_of(root, "groups")
+    smiling = {int(row[0]): float(row[names.index("happy")]) for row in rows}
+    most = max(range(60), key=lambda second: smiling[second])
+    assert 32 <= most <= 43
+    assert smiling[most] > 0.3 + smiling[15]
+
+    names, *rows = pages.csv_of(root, "people")
+    fewer = [int(row[0]) for row in rows if float(row[names.index("people_mean")]) < 9]
+    assert abs(fewer[0] - 60) <= 1
+    assert abs(fewer[-1] - 89) <= 1
+    assert len(fewer) >= 28
+    finding = pages.text_of(pages.by_id(root, "people-finding"))
+    assert "8 to 9" in finding
+
+
+def test_the_example_has_no_slide_and_no_new_layout(core):
+    marks = pd.read_parquet(core[1] / "tables" / "marks")
+    assert marks.empty
 
 
 def test_probabilities_sum_to_one(seconds):

@@ -60,7 +60,7 @@ def test_the_index_shows_what_each_lecture_came_to() -> None:
     rows["status"] = ["done", "failed"]
     rows["seconds"], rows["seconds_scored"] = 1000, 250
     rows["people_median"], rows["engagement_mean"] = [7.0, None], [0.625, None]
-    rows["duration_s_from_content"] = 3600.0
+    rows["duration_s_from_content"], rows["words_per_minute"] = 3600.0, [141.4, None]
     rows["error_message"], rows["error_hint"] = [None, "Not a video."], [None, "Open it."]
     ids = list(rows["recording_id"])
     root = pages.check(
@@ -68,8 +68,8 @@ def test_the_index_shows_what_each_lecture_came_to() -> None:
     )
 
     failed, done = [pages.text_of(row) for row in next(root.iter("tbody")).iter("tr")]
-    assert re.search("1\u00a0h 25\u00a0% 7 0.6[23] 2 done$", done)
-    assert failed.endswith("– – – – – failed")
+    assert re.search("1\u00a0h 25\u00a0% 7 0.6[23] 2 141 done$", done)
+    assert failed.endswith("– – – – – – failed")
     assert "failed Lecture 1 course-1 Not a video. Open it." in pages.text_of(
         pages.by_id(root, "night")
     ).replace("1Not", "1 Not")

@@ -13,7 +13,8 @@ SETTINGS = factories.settings(engagement={"replicates": 2000}).engagement
 
 
 def ends(index: np.ndarray, settings=SETTINGS) -> tuple[np.ndarray, np.ndarray]:
-    return interval(index.astype(np.float32), np.isfinite(index).any(axis=0), settings)
+    low, high, _ = interval(index.astype(np.float32), np.isfinite(index).any(axis=0), settings)
+    return low, high
 
 
 def slow_ends(values: list[float], replicates: int) -> tuple[float, float]:
@@ -65,7 +66,7 @@ def test_it_lies_within_what_people_showed_and_around_the_mean(seed, people):
 
 def test_agreement_leaves_no_width_and_seconds_not_wanted_no_interval():
     index = np.full((8, 3), 0.7, np.float32)
-    low, high = interval(index, np.array([True, False, True]), SETTINGS)
+    low, high, _ = interval(index, np.array([True, False, True]), SETTINGS)
     assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, False]
     assert low[0] == high[0] == pytest.approx(0.7, abs=1e-6)
 
@@ -77,8 +78,32 @@ def test_long_lectures_are_worked_through_in_pieces_without_a_seam():
     assert len(set(low.tolist())) == len(set(high.tolist())) == 1
 
 
+@pytest.mark.parametrize("seconds", [1, 40, 9000])
+def test_the_whole_lecture_has_an_interval_of_its_own(seconds):
+    values = np.random.default_rng(5).uniform(0.2, 1, 12)
+    index = np.repeat(values[:, None], seconds, axis=1).astype(np.float32)
+
+    low, high, whole = interval(index, np.ones(seconds, bool), SETTINGS)
+
+    # Everybody shows the same all the time: then the lecture is as uncertain as any second of it.
+    assert whole == pytest.approx((low[0], high[0]), abs=0.01)
+    assert whole == pytest.approx(slow_ends(values.tolist(), 3000), abs=0.03)
+
+
+def test_seconds_without_values_do_not_count_in_the_whole():
+    values = np.random.default_rng(6).uniform(0.2, 1, 12)
+    index = np.full((12, 30), 0.0, np.float32)
+    index[:, 10:] = values[:, None]
+    wanted = np.arange(30) >= 10
+
+    _, _, whole = interval(index, wanted, SETTINGS)
+
+    assert whole == pytest.approx(slow_ends(values.tolist(), 3000), abs=0.03)
+
+
 def test_nobody_at_all():
-    low, high = interval(np.zeros((0, 4), np.float32), np.zeros(4, bool), SETTINGS)
+    low, high, whole = interval(np.zeros((0, 4), np.float32), np.zeros(4, bool), SETTINGS)
+    assert np.isnan(whole).all()
     assert np.isnan(low).all()
     assert np.isnan(high).all()
     assert len(low) == 4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fer_core import engagement, rows
 from fer_core.errors import InputError
-from fer_core.records import Faces
+from fer_core.records import Chapter, Faces
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
 from fer_core.track import link
@@ -117,3 +117,20 @@ def test_a_fault_is_told_in_three_columns():
         "error_hint": "Copy it again.",
     }
     assert set(rows.fault(None).values()) == {None}
+
+
+def test_marks_stand_in_the_order_of_time_and_within_the_recording():
+    chapters = [Chapter(30.9, 60, "Late"), Chapter(0, 30.9, ""), Chapter(100, 200, "Beyond")]
+
+    table = rows.marks(ID, chapters=chapters, slides=[12, 40], layouts=[40], length=100)
+
+    assert table.schema.equals(TABLES["marks"])
+    found = [(row["second"], row["kind"], row["title"]) for row in table.to_pylist()]
+    assert found == [
+        (0, "chapter", None),
+        (12, "slide", None),
+        (30, "chapter", "Late"),
+        (40, "layout", None),
+        (40, "slide", None),
+    ]
+    assert len(rows.marks(ID, chapters=[], slides=[], layouts=[], length=0)) == 0

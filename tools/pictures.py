@@ -1,0 +1,65 @@
+"""Takes the pictures in ``docs/pictures``: the real report of the bundled class, in Chromium."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from fer_core import config, pipeline  # noqa: E402
+from fer_core.store import Store  # noqa: E402
+from tests.test_browser import FLAGS, find_chromium  # noqa: E402
+
+FOLDER = ROOT / "docs" / "pictures"
+A4_PX = (688, 1024)  # at 96 dots an inch, less the margins
+
+
+def draw(out: Path) -> Path:
+    """Run the whole job on the bundled class and return its page."""
+    settings = config.load(None, {"out": str(out)}).settings
+    with Store(out).writing():
+        night = pipeline.night(
+            [ROOT / "examples"],
+            settings,
+            lambda source: pipeline.process_recording(source, settings),
+        )
+    (outcome,) = night.outcomes
+    if outcome.page is None or outcome.status != "done":
+        raise SystemExit(outcome.message or "No page was drawn.")
+    return outcome.page
+
+
+def take(
+    browser: Browser, page: Path, name: str, *, media: str = "screen", **context: object
+) -> None:
+    """Save what a window of the given size shows first."""
+    opened = browser.new_context(offline=True, **context)  # pyright: ignore[reportArgumentType]
+    tab = opened.new_page()
+    tab.emulate_media(media=media)  # pyright: ignore[reportArgumentType]
+    tab.goto(page.as_uri())
+    tab.screenshot(path=FOLDER / f"{name}.png")
+    opened.close()
+
+
+def main() -> None:
+    """Draw the page and take every picture."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        page = draw(Path(folder))
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+        wide, phone = {"width": 960, "height": 1900}, {"width": 360, "height": 1400}
+        sheet = {"width": A4_PX[0], "height": A4_PX[1]}
+        take(browser, page, "light", viewport=wide, color_scheme="light")
+        take(browser, page, "dark", viewport=wide, color_scheme="dark")
+        take(browser, page, "phone", viewport=phone, color_scheme="light")
+        take(browser, page, "print", media="print", viewport=sheet)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
