@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 import html5lib
@@ -90,6 +91,11 @@ def table_after(root: Element, figure: str) -> list[list[str]]:
     caption = by_id(root, f"{figure}-caption")
     table = next(t for t in root.iter("table") if caption in list(t))
     return [[text_of(cell) for cell in row] for row in table.iter("tr")]
+
+
+def drawn(markup: str) -> Element:
+    """Parse a chart that stands alone."""
+    return ET.fromstring(str(markup))
 
 
 def csv_of(root: Element, figure: str) -> list[list[str]]:

@@ -158,7 +158,7 @@ def test_the_laugh_and_the_surprise_are_seen(seconds):
 def test_the_page_shows_the_laugh_and_the_absence_when_they_were(core, truth):
     (page,) = (core[1] / "reports" / "biology-101").glob("*.html")
     root = pages.check(page.read_text("utf-8"))
-    laughing = [s for s in range(150) if all(r["expression"] == "happy" for r in truth[s])]
+    laughing = [s for s in range(60) if any(r["expression"] == "happy" for r in truth[s])]
     absent = [s for s in range(150) if not all(int(r["present"]) for r in truth[s])]
     assert (laughing[0], laughing[-1]) == (30, 44)
     assert (absent[0], absent[-1]) == (60, 89)
