@@ -64,7 +64,7 @@ def measure_recording(path: Path, settings: Settings) -> Figures:
     info = video.probe(source.path, ffmpeg, settings.video)
 
     began, decode_cpu_s = time.perf_counter(), 0.0
-    for piece in video.plan_segments(info, settings.sampling.segment_s):
+    for piece in video.plan_segments(info, settings.sampling.segment_s, settings.video):
         with video.Sampler(
             info, piece, settings.sampling.rate_hz, ffmpeg, settings.video, threads=2
         ) as frames:

@@ -49,13 +49,18 @@ def run(
     config: Config = None,
     jurisdiction: Jurisdiction = None,
     force: Force = False,
+    retry_failed: Annotated[
+        bool, Parameter(help="Also try again what failed before and has not changed.", negative=())
+    ] = False,
     dry_run: Annotated[bool, Parameter(help="Only say what would be done.", negative=())] = False,
     prefect: Annotated[
         bool, Parameter(help="Conduct with Prefect, or without any server. Same tables.")
     ] = True,
 ) -> int:
     """Read recordings: tables and reports out. New and changed ones only."""
-    flags = {"out": out, "deployment.jurisdiction": jurisdiction}
+    flags: dict[str, Any] = {"out": out, "deployment.jurisdiction": jurisdiction}
+    if retry_failed:
+        flags["run.retry_failed"] = True
     loaded = _load(config, flags)
     _need(paths)
     from fer_core import inbox, policy, terminal
@@ -72,7 +77,7 @@ def run(
         for path, error in found.failed:
             terminal.line(f"cannot read {path}  ({error.message})")
         return int(bool(found.failed))
-    if not found.sources and not found.failed:
+    if not (found.sources or found.failed or found.waiting):
         terminal.line("No recording found.", console=terminal.err)
     with terminal.watching():
         conduct = _with_prefect if prefect else _without_server

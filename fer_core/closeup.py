@@ -13,7 +13,7 @@ import numpy as np
 
 from fer_core import charts
 from fer_core.figure import Figure, Table, measured, moment_cell, said_cell
-from fer_core.moments import Moment
+from fer_core.moments import NEAR_S, Moment
 from fer_core.pace import quote
 from fer_core.samples import swatch
 from fer_core.story import Story, mark_text, share_texts, state_name
@@ -23,7 +23,6 @@ from fer_core.svg import FloatArray
 AROUND_S: Final = 120
 """How much of the curve is shown on either side of a moment, seconds."""
 
-_NEAR_S: Final = 5
 # Smaller differences than these happen everywhere and explain nothing.
 _SHARE: Final = 0.05
 _PEOPLE: Final = 1.5
@@ -86,7 +85,7 @@ def _reasons(
     found = [
         words("closeup.mark", what=mark_text(story, mark), time=words.at(mark.second))
         for mark in story.marks
-        if moment.start_second - _NEAR_S <= mark.second <= moment.end_second + _NEAR_S
+        if moment.start_second - NEAR_S <= mark.second <= moment.end_second + NEAR_S
     ]
 
     def compare(

@@ -15,7 +15,7 @@ import numpy as np
 from fer_core.figure import Cell, Figure, Table, measured, said_cell
 from fer_core.histories import Dot, axis_of, history
 from fer_core.samples import swatch
-from fer_core.story import Facts, Story
+from fer_core.story import Facts, Story, safe_address
 from fer_core.wording import Wording, clean
 
 LAST: Final = 10
@@ -52,7 +52,8 @@ def course(story: Story) -> dict[str, Any] | None:
     excluded = len([facts for facts in before if not comparable(facts, story.facts)])
     notes = [words("course.excluded", n=excluded)] if excluded else []
     if len(alike) < FEWEST:
-        sentence = words("course.too_few", n=len(alike), need=str(FEWEST))
+        key = "course.too_few" if alike else "course.none"
+        sentence = words(key, n=len(alike), need=str(FEWEST))
         return {"sentence": sentence, "notes": notes, "figure": None}
     means = [float(facts["engagement_mean"]) for facts in alike]
     low, median, high = np.percentile(means, [25, 50, 75]).tolist()
@@ -70,6 +71,7 @@ def course(story: Story) -> dict[str, Any] | None:
         "sentence": "",
         "notes": notes,
         "figure": _figure(story, alike, (low, median, high), finding),
+        "ends": [words.day(facts.get("started_at")) for facts in (alike[0], story.facts)],
     }
 
 
@@ -130,10 +132,15 @@ def _figure(
         notes=[words("course.note")],
         table=Table(
             [(words(f"course.{head}"), name) for head, name in heads.items()],
-            [(None, _cells(facts, words)) for facts in lectures],
+            [(_page(facts, story), _cells(facts, words)) for facts in lectures],
             words("course.table_hint"),
         ),
     )
+
+
+def _page(facts: Facts, story: Story) -> str | None:
+    """Return the address of an earlier lecture's page: all of a course lie in one folder."""
+    return None if facts is story.facts else safe_address(f"{facts.get('recording_id')}.html")
 
 
 def _cells(facts: Facts, words: Wording) -> list[Cell]:

@@ -62,6 +62,10 @@ class YuNet:
         shrunk = max(frame.image.shape) > self._settings.longest_side_px
         if shrunk and smallest < self._settings.small_face_px:
             found = self._search(frame.image, self._settings.longest_side_small_px)
+        if len(found) > self._settings.max_faces:
+            # A pattern may look like a thousand faces; every one would be followed and read.
+            surest = np.argsort(-found[:, 14], kind="stable")[: self._settings.max_faces]
+            found = found[surest]
         # Reading order makes the result independent of the network's own ordering by score.
         found = found[np.lexsort((found[:, 0], found[:, 1]))]
         return Faces.unread(

@@ -24,15 +24,17 @@ class LecturePulseError(Exception):
     Args:
         message: what happened, one sentence, naming the file or setting.
         hint: what the reader can do about it.
+        detail: what a log should hold besides, such as a decoder's last words.
     """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "error"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.detail = detail
 
     # Errors cross process borders (workers, Prefect results); the default protocol would call
     # ``cls(*args)`` and lose every keyword-only extra.

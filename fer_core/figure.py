@@ -42,6 +42,12 @@ class Table:
     note: str
 
     @property
+    def textual(self) -> list[bool]:
+        """Return which columns hold texts: those are read from the left."""
+        first = self.rows[0][1] if self.rows else []
+        return [isinstance(cell.value, str) for cell in first] or [False] * len(self.columns)
+
+    @property
     def csv(self) -> Markup:
         """Return the table as a ``data:`` address of a CSV file, numbers to 4 digits."""
         file = io.StringIO()

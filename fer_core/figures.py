@@ -5,6 +5,7 @@ How a chart is drawn is ``charts``' work; which numbers it shows is ``summary``'
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ from fer_core.story import (
 from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row
 from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
+
+_MOST_MARKS, _MOST_CHAPTERS = 4, 100
 
 
 def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub: bool) -> Figure:
@@ -180,7 +183,7 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
             presence=story.presence,
         ),
         key=key,
-        notes=[] if story.presence else [words("timeline.note")],
+        notes=[] if story.presence else [*_weights_note(story), words("timeline.note")],
         table=Table(
             [(words(f"timeline.{head}"), name) for head, name in heads.items()],
             [(story.href(row.start), cells(row)) for row in rows],
@@ -246,7 +249,6 @@ def seven_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure 
             layers=[(EMOTIONS[i], names[EMOTIONS[i]], columns.probs[:, i]) for i in order],
         ),
         key=[(swatch(f"area {n}"), names[n], written[n]) for n in charts.SEVEN],
-        notes=[words("expressions.note_seven")],
         table=_shares_table(story, rows, charts.SEVEN, names, lambda row: row.probs[order]),
     )
 
@@ -275,7 +277,7 @@ def _lanes(story: Story) -> list[Lane]:
     """Return when somebody spoke, the chapters, and the changes of slide and layout."""
     words, seconds = story.words, len(story.lecture)
     spoken = story.transcript.within(seconds).speech() if story.transcript else []
-    chapters = [mark for mark in story.marks if mark.kind == "chapter"]
+    chapters = [mark for mark in story.marks if mark.kind == "chapter"][:_MOST_CHAPTERS]
     starts = [*(chapter.second for chapter in chapters), seconds]
     changes = [mark for mark in story.marks if mark.kind != "chapter"]
     lanes = [
@@ -295,9 +297,22 @@ def _lanes(story: Story) -> list[Lane]:
     return [lane for lane in lanes if lane.spans]
 
 
+def _weights_note(story: Story) -> list[str]:
+    """Say that a smile lowers the index, which nobody would guess from its name."""
+    weights = weights_of(story)
+    if not weights or weights["happy"] >= weights["neutral"]:
+        return []
+    shown = {name: f"{weights[name]:g}" for name in ("neutral", "happy")}
+    return [story.words("timeline.note_weights", **shown)]
+
+
 def _marks_text(story: Story, start: int, stop: int) -> str:
     inside = [mark for mark in story.marks if start <= mark.second < stop]
-    return story.words("units.list").join(mark_text(story, mark) for mark in inside)
+    counted = Counter(mark_text(story, mark) for mark in inside)
+    texts = [text if n == 1 else f"{text} ({n}×)" for text, n in counted.items()]
+    if len(texts) > _MOST_MARKS:
+        texts = [*texts[:_MOST_MARKS], "…"]
+    return story.words("units.list").join(texts)
 
 
 def _shares_table(

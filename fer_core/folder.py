@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,22 @@ def held(folder: Path) -> Generator[None]:
                 hint="Wait until it has finished, or give this one another --out.",
             ) from error
         yield
+
+
+def need_space(folder: Path, least_mb: int) -> None:
+    """Stop before a disk is full, while there is still room to put things in order.
+
+    Raises:
+        StoreError: less than that is free where the folder is, or would be.
+    """
+    with explained(folder):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        free_mb = shutil.disk_usage(there).free / 1e6
+    if free_mb < least_mb:
+        raise StoreError(
+            f"Only {free_mb:,.0f} MB are free for {folder}; {least_mb:,} are wanted.",
+            hint="Free some space and run again; nothing is lost. The setting is run.min_free_mb.",
+        )
 
 
 @contextmanager

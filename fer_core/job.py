@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from fer_core import __version__, assets, inbox, policy, rows, video
+from fer_core import __version__, assets, inbox, policy, video
 from fer_core.assets import ModelAsset
-from fer_core.errors import LecturePulseError
 from fer_core.inbox import Source
 from fer_core.policy import Permission
 from fer_core.records import Chapter, Segment, VideoInfo
@@ -109,7 +108,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         mtime_ns=mtime_ns,
         info=info,
         chapters=_chapters(source) or info.chapters,
-        segments=tuple(video.plan_segments(info, settings.sampling.segment_s)),
+        segments=tuple(video.plan_segments(info, settings.sampling.segment_s, settings.video)),
         permission=permission,
         model=model,
         ffmpeg=ffmpeg,
@@ -140,16 +139,18 @@ def _known(
         "detector_sha256": assets.YUNET_SHA256,
         "schema_version": SCHEMA_VERSION,
         "mode": permission.mode,
-        "course": source.course,
         "synthetic": source.sidecar.synthetic,
     }
     if source.sidecar.title is not None:
         wanted["title"] = source.sidecar.title
     if source.started_at is not None:
         wanted["started_at"] = pd.Timestamp(source.started_at)
-    if any(row[name] != value for name, value in wanted.items()):
+    # A very long name loses its end on the way to a folder's.
+    here, there = (Place(course, "", "").folder for course in (source.course, row["course"]))
+    if here != there or any(row[name] != value for name, value in wanted.items()):
         return None
-    if chapters := _chapters(source):
+    chapters = _chapters(source)
+    if chapters or row["chapters_from"] == "sidecar":
         marks = store.read("marks", sha256[:16])
         stored = marks[marks["kind"] == "chapter"]
         known = dict(zip(stored["second"].tolist(), stored["title"].tolist(), strict=True))
@@ -192,6 +193,9 @@ def described(job: Job) -> dict[str, Any]:
         "frame_rate_from_header": float(rate) if rate else None,
         "duration_s_from_header": job.info.duration_s_from_header,
         "layout": job.source.layout,
+        "chapters_from": ("sidecar" if job.source.sidecar.chapters else "container")
+        if job.chapters
+        else None,
         "model": job.model.name if job.model else None,
         "model_sha256": job.model.sha256 if job.model else None,
         "detector_sha256": assets.YUNET_SHA256,
@@ -199,38 +203,3 @@ def described(job: Job) -> dict[str, Any]:
         "version": __version__,
         "ffmpeg_version": job.ffmpeg.version,
     }
-
-
-def described_failure(
-    path: Path, course: str, error: LecturePulseError, settings: Settings
-) -> tuple[Place, dict[str, Any]]:
-    """Return place and row of a recording of which nothing could be made.
-
-    Its id is made from its path: what cannot be read has no content to be known by.
-    """
-    recording_id = hashlib.sha256(str(path).encode("utf-8", "replace")).hexdigest()[:16]
-    try:
-        size = path.stat().st_size
-    except OSError:
-        size = 0
-    counts = (
-        "decode_failures layout_changes slide_changes seconds seconds_scored seconds_suppressed "
-        "seconds_without_frames people_max faces faces_scored tracks"
-    )
-    row = {
-        "recording_id": recording_id,
-        "status": "failed",
-        "source_name": path.name,
-        "source_path": str(path),
-        "source_bytes": size,
-        "synthetic": False,
-        "mode": "none",
-        "jurisdiction": settings.deployment.jurisdiction,
-        "layout": "unknown",
-        "schema_version": SCHEMA_VERSION,
-        "version": __version__,
-        **dict.fromkeys(counts.split(), 0),
-        **rows.measures(settings),
-        **rows.fault(error),
-    }
-    return Place(course, UNKNOWN_MONTH, recording_id), row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from markupsafe import Markup
@@ -13,6 +13,7 @@ from fer_core.svg import percent, tag
 ROW_PX: Final = 12
 _LABEL_PX: Final = 15
 _GAP_PX: Final = 8
+_COLUMNS: Final = 900
 _SHAPES: Final = {"slide": "M0 0v12", "layout": "M0 1l5.5 10h-11z"}
 
 
@@ -51,9 +52,24 @@ def draw_lanes(lanes: Sequence[Lane], seconds: float, y: float) -> Markup:
             y += _LABEL_PX
             parts.append(tag("text", lane.name, x="0", y=y - 4, class_="label small"))
         parts.append(tag("rect", x="0", y=y, width="100%", height=ROW_PX, class_="lane"))
-        parts += [_drawn(span, seconds, y) for span in lane.spans]
+        parts += [_drawn(span, seconds, y) for span in _seen_apart(lane.spans, seconds)]
         y += ROW_PX + _gap(lane)
     return Markup("").join(parts)
+
+
+def _seen_apart(spans: Sequence[Span], seconds: float) -> list[Span]:
+    """Join what nobody could tell apart: a page must not grow with what it cannot show."""
+    least = seconds / _COLUMNS
+    drawn: list[Span] = []
+    last: dict[str, int] = {}
+    for span in spans:
+        at = last.get(span.kind)
+        if at is None or span.start - drawn[at].stop >= least or span.text:
+            last[span.kind] = len(drawn)
+            drawn.append(span)
+        elif span.kind not in _SHAPES:
+            drawn[at] = replace(drawn[at], stop=max(drawn[at].stop, span.stop))
+    return drawn
 
 
 def _gap(lane: Lane) -> float:

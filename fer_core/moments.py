@@ -43,7 +43,8 @@ _AROUND_S: Final = 120
 _GUARD_S: Final = 5
 _LEAST_AROUND_S: Final = 60
 _LEAST_SHARE: Final = 0.5
-_NEAR_S: Final = 3
+NEAR_S: Final = 3
+"""A layout or slide change this close to a moment, seconds, may explain it."""
 # Two moments closer than this are one for whoever watches them.
 _APART_S: Final = 60
 # Below this no statement about people is made, whatever the privacy setting permits.
@@ -185,7 +186,7 @@ def _clearest(
             change_high=high,
             p_value=float(p_values[width, centre]),
             people=len(people),
-            at_layout_change=any(start - _NEAR_S <= at <= end + _NEAR_S for at in changes),
+            at_layout_change=any(start - NEAR_S <= at <= end + NEAR_S for at in changes),
         )
     return None
 

@@ -14,7 +14,6 @@ import pandas as pd
 
 from fer_core.course import ALIKE, comparable, dot_of
 from fer_core.histories import Dot, axis_of, history
-from fer_core.samples import bar
 from fer_core.story import Facts, facts_of, safe_address, span
 from fer_core.wording import Wording, clean
 
@@ -22,6 +21,9 @@ MOST_LECTURES: Final = 1000
 """Lectures listed; older ones stay in the tables and keep their pages."""
 
 MOST_COURSES: Final = 24
+MOST_DOTS: Final = 200
+"""Latest lectures of a course that are drawn."""
+
 
 COLUMNS: Final = (
     "recording_id",
@@ -59,6 +61,7 @@ def index(
     every = [facts_of(row) for row in recordings.to_dict("records")]
     every.sort(key=_age, reverse=True)
     lectures = [_lecture(facts, moments_by_id, words) for facts in every[:MOST_LECTURES]]
+    courses = _courses(every, words)
     statuses = [str(facts.get("status")) for facts in every]
     return {
         "summary": words(
@@ -76,7 +79,10 @@ def index(
         "older": words("index.older", n=len(every) - len(lectures))
         if len(every) > len(lectures)
         else "",
-        "courses": _courses(every, words),
+        "courses": courses[:MOST_COURSES],
+        "more_courses": words("index.courses_more", n=len(courses) - MOST_COURSES)
+        if len(courses) > MOST_COURSES
+        else "",
     }
 
 
@@ -136,9 +142,9 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
         "date": words.date(facts.get("started_at")),
         "duration": words.duration(length) if length and not failed else none,
         "covered": words.percent(share) if share is not None and not failed else none,
-        "bar": bar(share, "known") if share is not None and not failed else "",
         "people": words.about(people) if people is not None and not failed else none,
-        "index": words.index(mean) if mean is not None and not failed else none,
+        "index": _index(facts, words) if mean is not None and not failed else none,
+        "reason": clean(str(facts.get("error_message") or ""), _LONGEST_REASON),
         "moments": words.whole(moments) if shown and mean is not None else none,
         "pace": words.whole(pace) if pace is not None and not failed else none,
         "status": status,
@@ -146,6 +152,14 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
         "presence": presence,
         "synthetic": bool(facts.get("synthetic")),
     }
+
+
+def _index(facts: Facts, words: Wording) -> str:
+    mean, low, high = (facts.get(f"engagement_mean{end}") for end in ("", "_low", "_high"))
+    if low is None or high is None:
+        return words.index(float(mean or 0))
+    reach = span(words, low, high, words.index)
+    return words("index.value", mean=words.index(float(mean or 0)), range=reach)
 
 
 def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
@@ -158,10 +172,10 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
     for course, lectures in sorted(by_course.items()):
         means = [facts["engagement_mean"] for facts in lectures]
         known = [float(mean) for mean in means if mean is not None]
-        if len(known) < 2 or len(drawn) == MOST_COURSES:
+        if len(known) < 2:
             continue
         name, mean = f"course-{len(drawn) + 1}", words.index(sum(known) / len(known))
-        dots = _history(lectures)
+        dots = _history(lectures[-MOST_DOTS:])
         breaks = sum(not dot.joined for dot in dots[1:])
         low, high = axis_of(dots)
         finding = words(

@@ -5,6 +5,8 @@ Values, sentences and its figure; from the transcript alone, so that it says not
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +16,9 @@ from fer_core.figure import Cell, Figure, Table, measured, moment_cell
 from fer_core.samples import swatch
 from fer_core.story import Story, span
 from fer_core.svg import FloatArray
-from fer_core.transcript import PAUSE_S, Transcript
+from fer_core.transcript import PAUSE_S, Cue, Transcript
+
+_MOST_AROUND: Final = 160
 
 AROUND_S: Final = 20
 """How far around a moment its quote reaches, seconds."""
@@ -27,17 +31,37 @@ def pace(story: Story) -> dict[str, Any] | None:
     if spoken is None or not spoken.cues:
         return None
     rates = spoken.words_per_minute(seconds)
+    if not rates.any():  # music notes, dots
+        return None
     return {"facts": _facts(story, spoken, rates), "figure": _figure(story, spoken, rates)}
 
 
-def quote(story: Story, start_s: float, end_s: float, most: int = 400) -> str:
-    """Return what was said around a part of the lecture, at most ``most`` letters."""
-    if story.transcript is None:
-        return ""
-    text = story.transcript.said(start_s - AROUND_S, end_s + AROUND_S)
-    if len(text) <= most:
-        return text
-    return text[:most].rsplit(" ", 1)[0] + "…"
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What was said just before a part of the lecture, in it, and just after; empty if nothing."""
+
+    before: str = ""
+    during: str = ""
+    after: str = ""
+
+
+def quote(story: Story, start_s: float, end_s: float, most: int = 900) -> Quote:
+    """Return what was said in a part of the lecture and 20 s around it, ``most`` letters of it."""
+    cues = story.transcript.cues if story.transcript else ()
+
+    def said(wanted: Callable[[Cue], bool]) -> str:
+        return " ".join(cue.text for cue in cues if wanted(cue))
+
+    before = said(lambda cue: start_s - AROUND_S < cue.end_s <= start_s)
+    during = said(lambda cue: cue.end_s > start_s and cue.start_s < end_s)
+    after = said(lambda cue: end_s <= cue.start_s < end_s + AROUND_S)
+    if len(before) > _MOST_AROUND:
+        before = f"…{before[-_MOST_AROUND:].partition(' ')[2]}"
+    return Quote(before, _cut(during, most), _cut(after, _MOST_AROUND))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most].rpartition(' ')[0]}…"
 
 
 def _facts(story: Story, spoken: Transcript, rates: FloatArray) -> list[tuple[str, str]]:
@@ -56,7 +80,14 @@ def _facts(story: Story, spoken: Transcript, rates: FloatArray) -> list[tuple[st
                 whole=words.whole(60 * total / seconds),
             ),
         ),
-        (words("pace.talk"), words("pace.talk_value", share=words.percent(talked / seconds))),
+        (
+            words("pace.talk"),
+            words(
+                "pace.talk_value",
+                share=words.percent(talked / seconds),
+                least=words.whole(PAUSE_S),
+            ),
+        ),
     ]
     if pauses:
         start, end = max(pauses, key=lambda pause: pause[1] - pause[0])

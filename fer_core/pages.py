@@ -18,6 +18,7 @@ from fer_core.errors import ConfigError
 from fer_core.report import Material
 from fer_core.settings import Report
 from fer_core.store import Place, Store
+from fer_core.wording import words
 
 INDEX = "index.html"
 
@@ -53,7 +54,7 @@ def write_lecture(store: Store, recording_id: str, settings: Report) -> Path:
         time_link=settings.time_link,
         index_href=f"../{INDEX}",
         video_href=_href(source, (store.reports / name).parent),
-        language=settings.language,
+        text=words(settings.language, settings.timezone),
     )
     return store.write_page(name, html)
 
@@ -73,7 +74,7 @@ def write_index(store: Store, settings: Report) -> Path:
         moments_by_id=moments,
         last_night=night and night.worked_on,
         night_at=night.ended_at if night else "",
-        language=settings.language,
+        text=words(settings.language, settings.timezone),
     )
     return store.write_page(INDEX, html)
 
@@ -87,12 +88,11 @@ def path(store: Store, recording_id: str) -> Path | None:
 
 
 def is_current(store: Store, recording_id: str) -> bool:
-    """Say whether a lecture's page is there, and newer than the transcript beside its recording."""
+    """Say whether a lecture's page is there, drawn with the transcript that is there now."""
     row, page = store.recording(recording_id), path(store, recording_id)
     if row is None or page is None or not page.exists():
         return False
-    words = transcript.beside(Path(row["source_path"]))
-    return words is None or words.stat().st_mtime <= page.stat().st_mtime
+    return row["transcript_sha256"] == transcript.fingerprint(Path(row["source_path"]))
 
 
 def remove(store: Store, recording_id: str) -> None:

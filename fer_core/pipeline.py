@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from fer_core import (
     checkpoint,
     engagement,
+    failures,
     inbox,
     moments,
     pages,
@@ -40,6 +41,7 @@ from fer_core import (
     segment as segments,
 )
 from fer_core.errors import InputError, LecturePulseError, TransientError
+from fer_core.folder import need_space
 from fer_core.inbox import Source
 from fer_core.job import Job, NothingNew
 from fer_core.records import Observations, Segment
@@ -114,7 +116,7 @@ def night(
         PolicyError: a real recording without a jurisdiction; nothing has been done then.
         ConfigError, EnvironmentProblem, StoreError: no recording could be done.
     """
-    words(settings.report.language)
+    words(settings.report.language, settings.report.timezone)
     found = inbox.discover(paths, settings.discovery)
     for source in found.sources:
         policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
@@ -154,9 +156,15 @@ def process_recording(
     began, began_at = time.perf_counter(), datetime.now(UTC)
     store = Store(settings.out)
     progress.tell("started", source.path.name)
+    retried = force or settings.run.retry_failed
+    need_space(store.root, settings.run.min_free_mb)
     try:
-        job = jobs.plan(source, settings, store, force=force)
-        if isinstance(job, NothingNew):
+        if not retried and (before := failures.quarantined(source, store)):
+            message = f"Failed before and has not changed: {before}"
+            hint = "Mend or replace it; --retry-failed tries it again as it is."
+            failed = failures.failed_id(source.path)
+            outcome = Outcome(source.path, "skipped", failed, message, hint)
+        elif isinstance(job := jobs.plan(source, settings, store, force=force), NothingNew):
             outcome = Outcome(source.path, "skipped", job.recording_id, job.message)
         else:
             progress.tell("started", source.path.name, job.info.duration_s_from_header or 0)
@@ -291,7 +299,7 @@ def finish(
     )
     described = jobs.described(job) | rows.fault(fault) | summary
     described["status"] = "partial" if fault else "done"
-    described["words_per_minute"] = _pace(job.source.path, length)
+    described |= _said(job.source.path, length)
     tables["recordings"] = rows.row("recordings", described)
     provenance = {
         "source_sha256": job.sha256,
@@ -299,7 +307,10 @@ def finish(
         "model_sha256": described["model_sha256"] or "",
         "schema_version": str(described["schema_version"]),
     }
+    before = pages.path(store, job.recording_id)
     store.commit(job.place, tables, provenance)
+    if before is not None and before != pages.path(store, job.recording_id):
+        before.unlink(missing_ok=True)  # its course has another name now
     _retire(store, job.source.path, keep=job.recording_id)
     store.clear_work(job.recording_id)
     return Outcome(
@@ -330,10 +341,13 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
         if outcome.status == "skipped":
             if pages.is_current(store, recording_id):
                 return replace(outcome, page=pages.path(store, recording_id))
-            # A transcript often comes after its recording.
+            # A transcript often comes after its recording, and may have to go again.
             if row := store.recording(recording_id):
-                pace = _pace(Path(row["source_path"]), int(row["seconds"]))
-                store.amend(recording_id, words_per_minute=pace)
+                said = _said(Path(row["source_path"]), int(row["seconds"]))
+                if said["transcript_sha256"] != row["transcript_sha256"]:
+                    store.amend(recording_id, **said)
+                    message = "Nothing has changed but the transcript: its page is drawn again."
+                    outcome = replace(outcome, message=message)
         return replace(outcome, page=pages.write_lecture(store, recording_id, settings.report))
     except LecturePulseError:
         raise
@@ -349,13 +363,23 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
         )
 
 
-def _pace(recording: Path, seconds: int) -> float | None:
+def _said(recording: Path, seconds: int) -> dict[str, Any]:
+    """Return the columns of ``recordings`` that come from the transcript."""
     spoken = transcript.spoken_beside(recording)
-    return spoken.rate(seconds) if spoken else None
+    return {
+        "transcript_sha256": transcript.fingerprint(recording),
+        "words_per_minute": spoken.rate(seconds) if spoken else None,
+    }
 
 
 def _cut_short(job: Job, observations: Observations) -> InputError | None:
     end_s, limits = observations.content_end_s, job.settings.video
+    if end_s >= limits.max_duration_s:
+        return InputError(
+            f"{job.source.path.name!r} is longer than {limits.max_duration_s} s; only those were "
+            "read.",
+            hint="Raise the setting video.max_duration_s and run with --force, or cut it.",
+        )
     if not video.is_cut_short(job.info, end_s, job.ffmpeg, limits):
         return None
     return InputError(
@@ -368,11 +392,9 @@ def _cut_short(job: Job, observations: Observations) -> InputError | None:
 def _failed(
     store: Store, settings: Settings, path: Path, course: str, error: LecturePulseError
 ) -> Outcome:
-    recording_id = None
-    if path.exists():
-        place, row = jobs.described_failure(path, course, error, settings)
-        store.commit(place, {"recordings": rows.row("recordings", row)}, {})
-        recording_id = place.recording_id
+    if not path.exists():
+        return Outcome(path, "failed", None, error.message, error.hint)
+    recording_id = failures.keep_failure(store, settings, path, course, error)
     outcome = Outcome(path, "failed", recording_id, error.message, error.hint)
     return _with_page(outcome, store, settings)
 

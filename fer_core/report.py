@@ -36,7 +36,7 @@ from fer_core.story import (
 from fer_core.summary import Lecture
 from fer_core.transcript import Transcript
 from fer_core.visits import visits_figure
-from fer_core.wording import LANGUAGE, Wording, clean, words
+from fer_core.wording import Wording, clean, words
 
 _LONGEST_TEXT: Final = 4000
 
@@ -88,7 +88,7 @@ def lecture_page(
     time_link: str = "",
     index_href: str = "../index.html",
     video_href: str | None = None,
-    language: str = LANGUAGE,
+    text: Wording | None = None,
 ) -> str:
     """Render the page of one lecture.
 
@@ -99,15 +99,12 @@ def lecture_page(
             ``{second}``; http, https, file or relative, anything else is not linked.
         index_href: address of the index page, relative to this one.
         video_href: address of the recording itself, quoted, used where ``time_link`` is empty.
-        language: of the page: a catalogue in ``reports/templates/strings``.
+        text: what it is written in, from ``wording.words``; English and UTC by default.
 
     Returns:
         A whole HTML document that loads nothing from anywhere.
-
-    Raises:
-        ConfigError: there is no such language.
     """
-    story = _story(material, course_name, words(language), time_link, video_href)
+    story = _story(material, course_name, text or words(), time_link, video_href)
     facts, failed = story.facts, story.facts.get("status") == "failed"
     values: dict[str, Any] = {
         "head": sections.header(story),
@@ -182,7 +179,7 @@ def index_page(
     moments_by_id: Mapping[str, int],
     last_night: Sequence[str] | None = None,
     night_at: str = "",
-    language: str = LANGUAGE,
+    text: Wording | None = None,
 ) -> str:
     """Render the index of all lectures.
 
@@ -194,12 +191,9 @@ def index_page(
             is no recording's id is shown as it stands, such as an error before any was read.
             None if there was no run yet.
         night_at: when that run ended, ISO 8601.
-        language: of the page.
-
-    Raises:
-        ConfigError: there is no such language.
+        text: what it is written in; English and UTC by default.
     """
-    text = words(language)
+    text = text or words()
     values = overview.index(recordings, moments_by_id, last_night, text)
     values["night_at"] = text.date(datetime.fromisoformat(night_at)) if night_at else ""
     return _render("index.html.j2", text, values | {"readout": None})

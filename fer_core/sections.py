@@ -6,7 +6,6 @@ One function a section; numbers come from ``summary``, pictures from ``figures``
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -202,8 +201,8 @@ def _index_parts(story: Story) -> list[str]:
                 other=words.index(other),
             )
         )
-    low, high = lecture.mean("low"), lecture.mean("high")
-    if not math.isnan(low + high):
+    low, high = (story.facts.get(f"engagement_mean_{end}") for end in ("low", "high"))
+    if low is not None and high is not None:
         parts.append(words("minute.index_interval", range=span(words, low, high, words.index)))
     return parts
 
@@ -224,7 +223,7 @@ def _moment(story: Story, number: int, moment: Moment) -> dict[str, Any]:
         "href": story.href(moment.start_second),
         "what": words(key, change=words.index(abs(moment.change))),
         "details": details,
-        "quote": quote(story, moment.start_second, moment.end_second, _LONGEST_QUOTE),
+        "quote": quote(story, moment.start_second, moment.end_second, _LONGEST_QUOTE).during,
     }
 
 
@@ -250,7 +249,8 @@ def trust(story: Story) -> Pairs:
     if all(height is not None for height in heights):
         low, median, high = (words.whole(height) for height in heights if height is not None)
         value = words("trust.face_height_value", low=low, median=median, high=high)
-        rows.append((words("trust.face_height"), f"{value}. {words('trust.face_height_note')}"))
+        note = "" if story.presence else f". {words('trust.face_height_note')}"
+        rows.append((words("trust.face_height"), f"{value}{note}"))
     if facts.get("tracks"):
         tracks = words("trust.people_tracks_value", n=words.whole(facts["tracks"]))
         rows.append((words("trust.people_tracks"), tracks))
@@ -312,7 +312,9 @@ def method(story: Story) -> dict[str, Any]:
         "accuracy": _accuracy(story),
         "provenance": _provenance(story),
         "path": f"tables/seconds/*/*/{recording_id}.parquet",
-        "query": words("method.query_command", id=recording_id),
+        "query": words(
+            "method.query_presence" if story.presence else "method.query_command", id=recording_id
+        ),
     }
 
 
@@ -347,6 +349,7 @@ def _provenance(story: Story) -> Pairs:
         ),
         (words("method.detector"), f"{words('method.detector_value')}, {sha('detector_sha256')}"),
         (words("method.source"), f"{size}, {sha('source_sha256')}"),
+        (words("method.retention"), words("method.retention_none")),
         (words("method.settings"), str(facts.get("settings_hash") or unknown)),
         (words("method.schema"), words("method.schema_value", n=str(facts.get("schema_version")))),
         (words("method.version"), str(facts.get("version") or unknown)),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fer_core import align, assets, checkpoint, classify, progress, slides, video
 from fer_core.detect import FaceDetector, YuNet
-from fer_core.folder import explained
+from fer_core.folder import explained, need_space
 from fer_core.job import Job
 from fer_core.records import THUMBNAIL_PX, Faces, Observations, Segment
 from fer_core.settings import Settings
@@ -69,6 +69,7 @@ def look(job: Job, segment: Segment) -> Path:
         thumbnails=np.array(thumbnails, np.uint8).reshape(-1, *THUMBNAIL_PX),
     )
     effort = checkpoint.Effort(sampler.cpu_s, detect_cpu_s, reader.cpu_s)
+    need_space(job.work, job.settings.run.min_free_mb)
     with explained(path):
         checkpoint.keep(path, observations, effort)
     return path

@@ -102,6 +102,13 @@ class Video(_Section):
     max_pixels: int = Field(
         8192 * 4320, gt=0, description="Frames with more pixels than this are refused."
     )
+    max_duration_s: int = Field(
+        12 * 3600,
+        gt=0,
+        le=48 * 3600,
+        description="No more than this is read of a recording, seconds.",
+    )
+    max_file_mb: int = Field(100_000, gt=0, description="Larger files are refused, MB.")
     max_memory_mb: int = Field(
         1024, gt=0, description="Largest single block of memory the decoder may take, MB."
     )
@@ -120,6 +127,7 @@ class Detection(_Section):
     """How faces are found."""
 
     min_score: Share = Field(0.6, description="Least confidence of the detector for a face.")
+    max_faces: int = Field(300, ge=1, description="Most faces kept of one frame, the surest first.")
     nms_iou: Share = Field(0.3, description="Overlap above which two boxes are one face.")
     longest_side_px: int = Field(
         1280,
@@ -236,6 +244,9 @@ class Report(_Section):
         "https://video.example/{recording_id}?t={second}. Empty: the file itself.",
     )
     language: str = Field("en", description="Language of the pages.")
+    timezone: str = Field(
+        "UTC", description="Time zone of the dates on the pages, such as Asia/Kolkata."
+    )
 
 
 class Run(_Section):
@@ -248,6 +259,12 @@ class Run(_Section):
         description="Segments worked on at once.",
     )
     retries: int = Field(2, ge=0, le=10, description="Further tries after a passing fault.")
+    retry_failed: bool = Field(
+        False, description="Also try recordings again that failed before and have not changed."
+    )
+    min_free_mb: int = Field(
+        1000, ge=0, description="With less free space than this for `out`, nothing is begun."
+    )
     retry_delay_s: float = Field(5, ge=0, description="Pause before the first of them, seconds.")
 
 

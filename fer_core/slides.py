@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fer_core.records import THUMBNAIL_PX, Observations
 
-# A slide stands still, becomes another one within a second or two, and stands still again;
+# A slide stands still, becomes another one within a second, and stands still again;
 # people, films and cameras do neither.
 _STILL_S: Final = 3
 _STILL_GREY: Final = 10
@@ -24,6 +24,7 @@ _LEAST_SHARE: Final = 0.06
 # camera switched off must not look like a slide.
 _AROUND_FACE: Final = 1.5
 _NEAR_LAYOUT_S: Final = 2
+_BLOCK_S: Final = 600
 
 
 def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -48,6 +49,32 @@ def slide_changes(
             taken for a slide.
     """
     second, first = np.unique(observations.samples // observations.rate_hz, return_index=True)
+    hits: list[tuple[int, float]] = []
+    # In blocks, since the differences of a whole day would take gigabytes.
+    for begin in range(0, len(second), _BLOCK_S):
+        block = slice(max(begin - 2 * _STILL_S, 0), begin + _BLOCK_S)
+        hits += _hits(observations, size_px, second[block], first[block])
+    jumps = dict(hits)
+    found: list[int] = []
+    for at in sorted(jumps):
+        # A sudden change shows at the seconds on both sides of it; the largest jump is its own.
+        near = [jumps.get(other, 0.0) for other in (at - 1, at + 1)]
+        if jumps[at] > near[0] and jumps[at] >= near[1]:
+            found.append(at)
+    return [
+        at
+        for at in found
+        if not any(abs(change - at) <= _NEAR_LAYOUT_S for change in layout_changes)
+    ]
+
+
+def _hits(
+    observations: Observations,
+    size_px: tuple[int, int],
+    second: NDArray[np.int64],
+    first: NDArray[np.int64],
+) -> list[tuple[int, float]]:
+    """Return the seconds around which a still part became another, and how far the grey jumped."""
     centres = np.arange(_STILL_S, len(second) - _STILL_S)
     # Pictures on both sides of a gap in the video say nothing about when one became the other.
     centres = centres[second[centres + _STILL_S] - second[centres - _STILL_S] == 2 * _STILL_S]
@@ -56,23 +83,18 @@ def slide_changes(
     grey = observations.thumbnails[first].astype(np.int16)
     window = np.stack([grey[k : len(grey) - _STILL_S + 1 + k] for k in range(_STILL_S)])
     still = np.ptp(window, axis=0) <= _STILL_GREY
-    level = np.median(window, axis=0)
+    level = np.median(window, axis=0).astype(np.float32)
     # The picture between the two is left out: it may have been taken in the middle of a fade.
     before, after = centres - _STILL_S, centres + 1
     changed = still[before] & still[after] & (abs(level[after] - level[before]) > _CHANGED_GREY)
-    hits: list[int] = []
-    for at, dots in zip(second[centres].tolist(), changed, strict=True):
-        if dots.mean() >= _LEAST_SHARE:
-            free = dots & ~_near_faces(observations, size_px, at)
-            if free.mean() >= _LEAST_SHARE:
-                hits.append(at)
-    # A sudden change also shows when the centre lies one second before it: the last one counts.
-    return [
-        at
-        for at in hits
-        if at + 1 not in hits
-        and not any(abs(change - at) <= _NEAR_LAYOUT_S for change in layout_changes)
-    ]
+    hits: list[tuple[int, float]] = []
+    for k in np.flatnonzero(changed.mean(axis=(1, 2)) >= _LEAST_SHARE):
+        at = int(centres[k])
+        free = changed[k] & ~_near_faces(observations, size_px, int(second[at]))
+        if free.mean() >= _LEAST_SHARE:
+            jump = abs(np.diff(grey[at - 1 : at + 2][:, free], axis=0)).mean(axis=1)
+            hits += [(int(second[at]), float(jump[0])), (int(second[at]) + 1, float(jump[1]))]
+    return hits
 
 
 def _near_faces(

@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -146,6 +147,7 @@ class Store:
             paths, key=lambda p: p.relative_to(self.tables).parts[0] != "recordings"
         ):
             path.unlink(missing_ok=True)
+        (self.root / f"logs/{recording_id}.log").unlink(missing_ok=True)
 
     def all(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a whole table with ``course`` and ``month``, in the order of its files.
@@ -163,7 +165,7 @@ class Store:
         if columns is not None:
             empty = empty.select(list(columns))
         # One conversion for all: a thousand small frames would take longer than their files.
-        frame = pa.concat_tables([empty, *parts]).to_pandas()
+        frame = pa.concat_tables([empty, *parts], promote_options="default").to_pandas()
         sizes = [part.num_rows for part in parts]
         for at, column in enumerate(("course", "month")):
             values = np.array([_partition(path)[at] for path in paths], dtype=object)
@@ -207,12 +209,14 @@ class Store:
         return sorted(rows, key=lambda row: (str(row["started_at"] or ""), row["recording_id"]))
 
     def last_night(self) -> Worked | None:
-        """Return what the last run worked on; None before the first."""
-        try:
+        """Return what the last run worked on; None before the first, or if that is not known."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
             stored = json.loads((self.root / _NIGHT).read_text(encoding="utf-8"))
-            return Worked(str(stored["ended_at"]), tuple(map(str, stored["worked_on"])))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            worked_on = stored["worked_on"]
+            datetime.fromisoformat(stored["ended_at"])
+            if isinstance(worked_on, list):
+                return Worked(stored["ended_at"], tuple(map(str, worked_on)))
+        return None
 
     def remember_night(self, night: Worked) -> None:
         """Keep what a run worked on, for the index.
@@ -252,6 +256,16 @@ class Store:
         path = self.reports / name
         self._replace(path, html.encode("utf-8"))
         return path
+
+    def write_log(self, recording_id: str, text: str) -> str:
+        """Write the log of a failure and return its path, relative to the dataset.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        name = f"logs/{recording_id}.log"
+        self._replace(self.root / name, text.encode("utf-8", "backslashreplace"))
+        return name
 
     def page(self, place: Place) -> str:
         """Return the name of a recording's page below ``reports/``."""
@@ -339,9 +353,16 @@ def _readable(path: Path) -> Generator[None]:
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a file of any schema version; columns that it does not know yet are NULL."""
+    schema = TABLES[path.parts[-4]]
+    wanted = list(columns or schema.names)
     with _readable(path):
-        wanted = None if columns is None else list(columns)
-        return pq.ParquetFile(path).read(wanted, use_threads=False).replace_schema_metadata()
+        table = pq.ParquetFile(path).read(wanted, use_threads=False)
+    for name in wanted:
+        if name not in table.schema.names:
+            kind = schema.field(name).type
+            table = table.append_column(pa.field(name, kind), pa.nulls(len(table), kind))
+    return table.select(wanted).replace_schema_metadata()
 
 
 def _as_frame(path: Path) -> pd.DataFrame:

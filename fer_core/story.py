@@ -25,6 +25,7 @@ Facts = dict[str, Any]
 
 _LONGEST_TEXT: Final = 4000
 _LONGEST_ADDRESS: Final = 1000
+_KINDS: Final = ("chapter", "slide", "layout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def marks_of(table: pd.DataFrame) -> list[TimeMark]:
     return [
         TimeMark(int(row["second"]), str(row["kind"]), clean(title))
         for row, title in zip(rows, titles, strict=True)
+        if row["kind"] in _KINDS
     ]
 
 

@@ -58,7 +58,7 @@ def report(outcome: Outcome) -> None:
         speed = outcome.video_s / outcome.wall_s if outcome.wall_s else 0
         facts += [
             f"{outcome.video_s:.0f} s of video in {outcome.wall_s:.0f} s ({speed:.1f}×),",
-            f"{outcome.people or 0:.0f} people visible",
+            f"{outcome.people or 0:.0f} {'person' if outcome.people == 1 else 'people'} visible",
         ]
     line(f"{outcome.status:>8} ", *facts, style=_STYLES[outcome.status])
     for extra in (outcome.message, outcome.hint, str(outcome.page or "")):

@@ -10,6 +10,7 @@ began to speak is kept.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -139,6 +140,15 @@ def beside(recording: Path) -> Path | None:
             except OSError:  # a name that leaves no room for the ending
                 continue
     return None
+
+
+def fingerprint(recording: Path) -> str | None:
+    """Return the sha256 of the transcript beside a recording; None without one that can be read."""
+    found = beside(recording)
+    try:
+        return hashlib.sha256(found.read_bytes()).hexdigest() if found else None
+    except OSError:
+        return None
 
 
 def spoken_beside(recording: Path) -> Transcript | None:

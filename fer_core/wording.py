@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -45,10 +46,11 @@ class Wording:
     Args:
         catalogue: strings by key in nested tables; a table with the keys ``one`` and ``other``
             is one string in two numbers, chosen by the value ``n``.
+        zone: the time zone that points in time are written in.
     """
 
-    def __init__(self, catalogue: Mapping[str, Any]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Mapping[str, Any], zone: tzinfo = UTC) -> None:
+        self._catalogue, self._zone = catalogue, zone
 
     def table(self, key: str) -> dict[str, str]:
         """Return all strings under a key, such as the names of the expressions."""
@@ -115,23 +117,37 @@ class Wording:
         return " ".join(self(key, n=n) for key, n in parts if n)
 
     def day(self, moment: datetime | None) -> str:
-        """Write the day (UTC) of a point in time, or that it is not known."""
-        return self("units.no_date") if moment is None else moment.strftime("%Y-%m-%d")
-
-    def date(self, moment: datetime | None) -> str:
-        """Write a point in time (UTC), or that it is not known."""
+        """Write the day of a point in time, or that it is not known."""
         if moment is None:
             return self("units.no_date")
-        return self("units.date", date=moment.strftime("%Y-%m-%d"), time=moment.strftime("%H:%M"))
+        return moment.astimezone(self._zone).strftime("%Y-%m-%d")
+
+    def date(self, moment: datetime | None) -> str:
+        """Write a point in time, or that it is not known."""
+        if moment is None:
+            return self("units.no_date")
+        here = moment.astimezone(self._zone)
+        time, zone = here.strftime("%H:%M"), here.strftime("%Z")
+        return self("units.date", date=self.day(moment), time=time, zone=zone)
 
 
 @cache
-def words(language: str = LANGUAGE) -> Wording:
+def words(language: str = LANGUAGE, timezone: str = "UTC") -> Wording:
     """Return the catalogue of a language, read once a process.
 
+    Args:
+        language: its name, such as ``en``.
+        timezone: what points in time are written in, such as ``Asia/Kolkata``.
+
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such catalogue, or no such zone.
     """
+    try:
+        zone = ZoneInfo(timezone)
+    except (KeyError, OSError, ValueError) as error:  # whatever the name looks like to a system
+        raise ConfigError(
+            f"There is no time zone '{timezone}'.", hint="report.timezone is one like Asia/Kolkata."
+        ) from error
     folder = assets.templates() / "strings"
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if language not in known:
@@ -140,7 +156,7 @@ def words(language: str = LANGUAGE) -> Wording:
             hint=f"report.language may be: {', '.join(known)}.",
         )
     path = folder / f"{language}.toml"
-    return Wording(tomllib.loads(path.read_text(encoding="utf-8")))
+    return Wording(tomllib.loads(path.read_text(encoding="utf-8")), zone)
 
 
 def rounded_parts(parts: Sequence[float], unit: float) -> list[float]:

@@ -23,7 +23,7 @@ def picture() -> NDArray[np.uint8]:
     """The first picture of the bundled class."""
     ffmpeg, limits = video.find_ffmpeg(None), Video()
     info = video.probe(CLASS, ffmpeg, limits)
-    segment = video.plan_segments(info, 10)[0]
+    segment = video.plan_segments(info, 10, Video())[0]
     with video.Sampler(info, segment, 1, ffmpeg, limits) as sampler:
         return next(iter(sampler)).image.copy()
 

@@ -68,7 +68,7 @@ def test_the_index_shows_what_each_lecture_came_to() -> None:
     )
 
     failed, done = [pages.text_of(row) for row in next(root.iter("tbody")).iter("tr")]
-    assert re.search("1\u00a0h 25\u00a0% 7 0.6[23] 2 141 done$", done)
+    assert re.search("1\u00a0h 25\u00a0% 7 0.6[23] \\([^)]*\\) 2 141 done$", done)
     assert failed.endswith("– – – – – – failed")
     assert "failed Lecture 1 course-1 Not a video. Open it." in pages.text_of(
         pages.by_id(root, "night")

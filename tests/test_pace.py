@@ -63,13 +63,20 @@ def test_moments_quote_what_was_said_around_them():
     start, end = int(moments["start_second"].iloc[0]), int(moments["end_second"].iloc[0])
     cues = (
         Cue(start - 40, start - 30, "long before", turn=False),
-        Cue(start - 15, start - 10, "just before", turn=False),
+        Cue(start - 15, start - 10, f"{'many ' * 60} words just before", turn=False),
+        Cue(start - 2, end - 5, "in it " * 300, turn=False),
         Cue(end + 15, end + 25, "word " * 200, turn=False),
         Cue(end + 30, end + 40, "long after", turn=False),
     )
     html = page(tables.seconds(2, 600), moments, transcript=Transcript(cues))
-    short, long = [pages.text_of(e) for e in pages.check(html).iter() if e.tag == "q"]
-    for quote, most in ((short, 141), (long, 401)):
-        assert quote.startswith("just before word word")
-        assert quote.endswith("word…")
-        assert most - 5 < len(quote) <= most
+    short, before, during, after = [
+        pages.text_of(e) for e in pages.check(html).iter() if e.tag == "q"
+    ]
+    assert before.startswith("…") and before.endswith("words just before")
+    assert len(before) <= 161
+    for quote, most in ((short, 141), (during, 901), (after, 161)):
+        assert quote.endswith("…")
+        assert most - 8 < len(quote) <= most
+    assert short.startswith("in it in it")
+    assert during.startswith("in it in it")
+    assert after.startswith("word word")

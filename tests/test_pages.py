@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fer_core import cli
@@ -116,9 +118,10 @@ def test_a_transcript_that_comes_later_is_read_without_the_video(
 
     words = recording.with_suffix(".vtt")
     words.write_text(SAID)
-    later = lecture(tmp_path).stat().st_mtime + 5
-    os.utime(words, (later, later))
-    assert "skipped" in night()[1]
+    os.utime(words, (1, 1))  # as a copy keeps it: much older than the page
+    said = night()[1]
+    assert "skipped" in said
+    assert "Nothing has changed but the transcript" in said
 
     html = lecture(tmp_path).read_text("utf-8")
     assert "60 while somebody spoke" in pages.text_of(pages.by_id(pages.check(html), "pace"))
@@ -129,6 +132,84 @@ def test_a_transcript_that_comes_later_is_read_without_the_video(
     after = {p: p.read_bytes() for p in (tmp_path / "out" / "tables").rglob("*.parquet")}
     assert {p.parts[-4] for p in after if after[p] != before[p]} == {"recordings"}
     assert after.keys() == before.keys()
+    assert "Nothing has changed since" in night()[1]
+
+    words.unlink()
+    night()
+    assert lecture(tmp_path).read_bytes() == drawn
+    assert {p: p.read_bytes() for p in after} == before
+
+
+def test_a_transcript_without_a_word_is_no_pace(
+    night: Night, recording: Path, tmp_path: Path
+) -> None:
+    recording.with_suffix(".vtt").write_text(SAID.replace("Ada: one two three four", "♪ ... ♪"))
+
+    assert night()[0] == 0
+
+    assert "pace" not in {e.get("id") for e in pages.parse(lecture(tmp_path).read_text()).iter()}
+
+
+def test_chapters_taken_away_are_gone(night: Night, recording: Path, tmp_path: Path) -> None:
+    recording.with_suffix(".toml").write_text(SIDECAR)
+    night()
+    recording.with_suffix(".toml").write_text('course = "maths"')
+    night()
+
+    assert list(store(tmp_path).all("marks")["kind"]) == ["slide"]
+    assert "skipped" in night()[1]
+
+
+def test_a_very_long_course_is_done_once(night: Night, recording: Path) -> None:
+    recording.with_suffix(".toml").write_text(f'course = "{"विज्ञान" * 12}"')
+
+    assert "skipped" not in night()[1]
+    assert "skipped" in night()[1]
+
+
+def test_a_renamed_course_takes_its_page_along(
+    night: Night, recording: Path, tmp_path: Path
+) -> None:
+    night()
+    assert lecture(tmp_path).parent.name == "inbox"
+    recording.with_suffix(".toml").write_text('course = "maths"')
+    night()
+
+    assert lecture(tmp_path).parent.name == "maths"
+
+
+def test_tables_of_an_earlier_schema_are_read_and_replaced(
+    night: Night, recording: Path, tmp_path: Path
+) -> None:
+    night()
+    kept = store(tmp_path)
+    (known,) = kept.all("recordings")["recording_id"]
+    drop = {"seconds": [], "recordings": ["slide_changes", "transcript_sha256", "error_log"]}
+    for path in kept.tables.glob("*/*/*/*.parquet"):
+        table = pq.read_table(path, partitioning=None)
+        if path.parts[-4] == "recordings":
+            at = table.schema.get_field_index("schema_version")
+            table = table.set_column(at, "schema_version", pa.array([1], pa.int16()))
+        table = table.drop_columns(drop.get(path.parts[-4], []))
+        pq.write_table(table, path)
+        # The same again under another id: a lecture whose recording is gone.
+        other = path.with_name(f"{'f' * 16}.parquet")
+        at = table.schema.get_field_index("recording_id")
+        ids = pa.array(["f" * 16] * len(table))
+        table = table.set_column(at, "recording_id", ids)
+        if path.parts[-4] == "recordings":
+            at = table.schema.get_field_index("source_path")
+            table = table.set_column(at, "source_path", pa.array(["/gone/lecture.mp4"]))
+        pq.write_table(table, other)
+
+    assert night("report", "--all")[0] == 0
+    code, said = night()
+
+    assert code == 0, said
+    rows = kept.all("recordings").set_index("recording_id")
+    assert rows["status"].to_dict() == {known: "done", "f" * 16: "done"}
+    assert rows["schema_version"].to_dict() == {known: 2, "f" * 16: 1}
+    assert "skipped" in night()[1]
 
 
 def test_a_damaged_transcript_is_told_and_nothing_is_lost(
@@ -203,7 +284,15 @@ def test_a_chapter_at_no_time_is_refused(night: Night, recording: Path, at: str)
     assert "sidecar 'lecture.toml' is wrong at 'chapters.0.at'" in said
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"ended_at": 1}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"ended_at": 1}', "null"),
+        '{"ended_at": "yesterday", "worked_on": []}',
+        '{"ended_at": null, "worked_on": []}',
+        '{"ended_at": "2026-11-12T02:40:00+00:00", "worked_on": "abc"}',
+    ],
+)
 def test_a_damaged_memory_of_the_last_run_is_as_good_as_none(tmp_path: Path, text: str) -> None:
     kept = store(tmp_path)
     kept.remember_night(Worked("2026-11-12T02:40:00+00:00", ("a", "b")))

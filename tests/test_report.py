@@ -18,7 +18,7 @@ from fer_core.wording import clean, words
 from tests import pages, tables
 from tests.pages import NASTY
 
-OPTIONS = ("time_link", "video_href", "course_name", "language")
+OPTIONS = ("time_link", "video_href", "course_name", "text")
 MATERIAL = ("marks", "faces", "transcript", "earlier")
 
 

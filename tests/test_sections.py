@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fer_core import assets, report, wording
@@ -118,7 +119,7 @@ def test_a_closer_look_names_what_else_changed() -> None:
 def test_a_closer_look_says_so_where_nothing_else_changed() -> None:
     text = section(read(calm()), "closeups")
 
-    assert "Nothing else in the tables changed" in text
+    assert "Nothing else that is checked" in text
     assert "people visible:" not in text
 
 
@@ -183,7 +184,7 @@ def test_what_cannot_be_compared_is_left_out(change: dict[str, Any]) -> None:
     material = _lecture(0.65)
     earlier = [row | change for row in material.earlier]
 
-    assert "0 comparable lectures" in section(read(replace(material, earlier=earlier)), "course")
+    assert "No comparable lecture" in section(read(replace(material, earlier=earlier)), "course")
 
 
 def test_only_the_last_ten_count() -> None:
@@ -244,6 +245,36 @@ def test_hostile_text_in_every_optional_part() -> None:
     assert len(list(root.iter("script"))) == 2
 
 
+def test_marks_of_an_unknown_kind_are_left_out() -> None:
+    marks = tables.marks(3, N).assign(
+        kind=["banana", "", "<b>", "a b", "chapter", "slide", "layout"]
+    )
+
+    read(calm(marks=marks))
+
+
+def test_moments_without_any_second_are_no_crash() -> None:
+    read(calm(seconds=calm().seconds.head(0)))
+
+
+def test_a_page_does_not_grow_with_what_nobody_can_see() -> None:
+    n = 3 * 3600
+    random = np.random.default_rng(1)
+    material = tables.material(7, n, people=25)
+    rows = [
+        {"track": track, "second": int(second), "sample": int(second)}
+        for track in range(60)
+        for second in np.flatnonzero(random.random(n) < 0.85)
+    ]
+    shape = dict.fromkeys(("left", "top", "width", "height", "score"), 1.0)
+    faces = pd.DataFrame(rows).assign(recording_id="x", scored=True, **shape)
+    kinds = np.where(np.arange(4000) % 4, "slide", "chapter")
+    marks = pd.DataFrame({"second": np.arange(4000), "kind": kinds, "title": "x" * 200})
+    cues = tuple(Cue(at, at + 2, "word", turn=False) for at in range(0, n, 6))
+
+    read(replace(material, faces=faces, marks=marks, transcript=Transcript(cues)))
+
+
 def test_the_published_figures_are_those_of_the_very_file() -> None:
     entry = assets.manifest()["models"]["lecturenet"]
     sha256 = entry["files"]["litert"]["sha256"]
@@ -274,7 +305,7 @@ def test_another_language_is_another_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(assets, "templates", lambda: tmp_path)
     material = tables.material(7, N, synthetic=True, status="partial", error_message="13")
 
-    root = read(material, language="xx")
+    root = read(material, text=wording.words("xx"))
 
     assert root.get("lang") == "xx"
     left = [
@@ -290,10 +321,27 @@ def test_another_language_is_another_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_language_that_is_not_there_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="'tlh'") as caught:
-        read(calm(), language="tlh")
+        wording.words("tlh")
     assert "en" in caught.value.hint
     with pytest.raises(ConfigError):
-        read(calm(), language="../../../etc/passwd")
+        wording.words("../../../etc/passwd")
+
+
+def test_dates_are_written_in_the_zone_that_is_set() -> None:
+    text = wording.words("en", "Asia/Kolkata")
+    late = tables.START.replace(hour=20, minute=0)
+
+    assert text.date(late) == "2026-11-04, 01:30\u00a0IST"
+    assert text.day(late) == "2026-11-04"
+    assert wording.words().date(late) == "2026-11-03, 20:00\u00a0UTC"
+    root = read(calm(), text=text)
+    assert "15:00\u00a0IST" in pages.text_of(pages.of_class(root, "facts")[0])
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../../etc/passwd", "/etc", "a\0b"])
+def test_a_time_zone_that_is_not_there_is_refused(zone: str) -> None:
+    with pytest.raises(ConfigError, match="no time zone"):
+        wording.words("en", zone)
 
 
 def _pseudo(line: str) -> str:

@@ -86,7 +86,7 @@ def test_a_missing_length_is_none(folder):
     truth = write_clip(path, steady(25, 2), options)
     info = look(truth.path)
     assert info.duration_s_from_header is None
-    assert plan_segments(info, 10) == [WHOLE]
+    assert plan_segments(info, 10, Video()) == [WHOLE]
 
 
 def test_hostile_tags_are_bounded_and_plain(folder):

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from fer_core.records import Segment, VideoInfo
 from fer_core.settings import Video
 from fer_core.video import (
-    MAX_RECORDING_S,
     Sampler,
     find_ffmpeg,
     is_cut_short,
@@ -282,24 +281,24 @@ def described(duration_s, container="matroska,webm"):
 
 @factories.examples(100)
 @given(
-    duration_s=st.none() | st.floats(min_value=0.01, max_value=2 * MAX_RECORDING_S),
+    duration_s=st.none() | st.floats(min_value=0.01, max_value=2 * LIMITS.max_duration_s),
     segment_s=st.integers(min_value=10, max_value=3600),
 )
 def test_segments_cover_the_recording_without_gap_or_overlap(duration_s, segment_s):
-    segments = plan_segments(described(duration_s), segment_s)
+    segments = plan_segments(described(duration_s), segment_s, LIMITS)
     assert segments[0].start_s == 0
     assert [segment.index for segment in segments] == list(range(len(segments)))
     for i in range(len(segments) - 1):
         assert segments[i].end_s == segments[i + 1].start_s == (i + 1) * segment_s
     assert segments[-1].end_s is None
-    assert segments[-1].start_s < min(duration_s or 1, MAX_RECORDING_S)
+    assert segments[-1].start_s < min(duration_s or 1, LIMITS.max_duration_s)
     if duration_s is not None:
-        assert segments[-1].start_s + segment_s >= min(duration_s, MAX_RECORDING_S)
+        assert segments[-1].start_s + segment_s >= min(duration_s, LIMITS.max_duration_s)
 
 
 def test_a_recording_without_exact_jumps_is_one_segment():
     for container in ("mpegts", "mpeg", "avi", "gif", "asf"):
-        assert plan_segments(described(5000.0, container), 300) == [WHOLE]
+        assert plan_segments(described(5000.0, container), 300, LIMITS) == [WHOLE]
 
 
 def test_a_number_is_read_only_from_an_upright_picture():

@@ -7,10 +7,9 @@ presentation time.
 from fer_core.video.header import probe
 from fer_core.video.program import Ffmpeg, find_ffmpeg
 from fer_core.video.sampler import Sampler, output_size
-from fer_core.video.timeline import MAX_RECORDING_S, is_cut_short, plan_segments
+from fer_core.video.timeline import is_cut_short, plan_segments
 
 __all__ = [
-    "MAX_RECORDING_S",
     "Ffmpeg",
     "Sampler",
     "find_ffmpeg",

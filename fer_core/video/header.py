@@ -47,10 +47,19 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
     """
     path = path.absolute()
     size_bytes = program.check_file(path)
+    if size_bytes > 1_000_000 * limits.max_file_mb:
+        raise InputError(
+            f"{program.name_of(path)} is larger than {limits.max_file_mb:,} MB.",
+            hint="Raise the setting video.max_file_mb, or export it smaller.",
+        )
     source = program.open_input(path, limits)
     tags = program.output([source], format="ffmetadata", map_metadata="0")
     header = _ask(path, program.command(ffmpeg, limits, tags), _HEADER)
-    video = _choose_stream(path, header)
+    try:
+        video = _choose_stream(path, header)
+    except InputError as error:
+        error.detail = header.tail
+        raise
     if (size := _SIZE.search(video["rest"])) and int(size[1]) * int(size[2]) > limits.max_pixels:
         raise _too_large(path, limits)
 
@@ -99,6 +108,7 @@ class _Answer:
     output: str
     lines: list[str]
     reason: str
+    tail: str
 
     def all(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
         return [match for line in self.lines if (match := pattern.search(line))]
@@ -129,7 +139,7 @@ def _ask(path: Path, command: list[str], wanted: re.Pattern[str]) -> _Answer:
     reason = next(
         (f": {_clean(text[1])}" for line in ended.tail if (text := _ERROR.match(line))), ""
     )
-    return _Answer(output.decode("utf-8", "replace"), lines, reason)
+    return _Answer(output.decode("utf-8", "replace"), lines, reason, "\n".join(ended.tail))
 
 
 def _choose_stream(path: Path, header: _Answer) -> re.Match[str]:

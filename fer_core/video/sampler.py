@@ -111,6 +111,7 @@ class Sampler:
     def _sample(self) -> Generator[Frame, None, None]:
         path, start_s = self._info.path, self._segment.start_s
         program.check_file(path)
+        said = ""
         back_s = _BACK_S if timeline.is_seekable(self._info) else ()
         for seek_s in sorted({max(0, start_s - back) for back in back_s} | {0}, reverse=True):
             with self._decode(seek_s) as decode:
@@ -118,21 +119,24 @@ class Sampler:
                 if image is not None and (seek_s == 0 or decode.log.starts_in_time()):
                     yield from self._frames_of(decode, image)
                     return
-                self.cpu_s += decode.end().cpu_s
+                ended = decode.end()
+                self.cpu_s += ended.cpu_s
+                said = "\n".join(ended.tail)
                 if image is None and seek_s and self._ends_before(decode.log):
                     return
         if start_s == 0:
             raise InputError(
                 f"Nothing of {program.name_of(path)} can be decoded.",
                 hint="Play it in a media player; if that fails too, export it again.",
+                detail=said,
             )
 
     def _frames_of(self, decode: _Decode, first: NDArray[np.uint8]) -> Generator[Frame, None, None]:
         segment, rate_hz = self._segment, self._rate_hz
         image: NDArray[np.uint8] | None = first
         sample = segment.start_s * rate_hz
-        stop = None if segment.end_s is None else segment.end_s * rate_hz
-        while image is not None and sample != stop:
+        stop = rate_hz * self._last_s()
+        while image is not None and sample < stop:
             yield Frame(sample, Fraction(sample, rate_hz), image)
             sample += 1
             image = decode.next_image()
@@ -143,6 +147,11 @@ class Sampler:
             # Never at odds with the number of samples, whatever the last picture's duration says.
             end_s = min(max(decode.log.end_s, end_s - Fraction(1, rate_hz)), end_s)
         self.content_end_s = float(end_s)
+
+    def _last_s(self) -> int:
+        """Return where the segment ends at the latest, in seconds."""
+        end_s, most_s = self._segment.end_s, self._limits.max_duration_s
+        return most_s if end_s is None else min(end_s, most_s)
 
     def _ends_before(self, log: _Log) -> bool:
         """Whether a decode without any sample means that the content ended before the segment."""
@@ -157,8 +166,7 @@ class Sampler:
         segment, rate_hz = self._segment, self._rate_hz
         width, height = self._size
         # One more than wanted: it tells whether the content goes on beyond the segment.
-        end_s = timeline.MAX_RECORDING_S if segment.end_s is None else segment.end_s
-        count = max(1, (end_s - segment.start_s) * rate_hz + 1)
+        count = max(1, (self._last_s() - segment.start_s) * rate_hz + 1)
         seek: dict[str, object] = {"ss": seek_s, "noaccurate_seek": None} if seek_s else {}
         source = timeline.open_timed(
             self._info,

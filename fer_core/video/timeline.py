@@ -13,9 +13,6 @@ from fer_core.settings import Video
 from fer_core.video import program
 from fer_core.video.program import GRACE_S, Ffmpeg
 
-MAX_RECORDING_S: Final = 24 * 3600
-"""Longest recording looked at, seconds; a damaged time stamp can claim centuries."""
-
 # Containers that hold the time of every picture. In the others (MPEG-PS, TS, AVI, GIF …) ffmpeg
 # guesses times after a jump, up to 0.1 s wrong as measured: they are only read from the start.
 _SEEKABLE: Final = ("mov,", "matroska,", "flv")
@@ -25,16 +22,19 @@ _PACKET_UNIT = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
 _PACKET = re.compile(r"(\d+), +-?\d+, +(-?\d+), +(\d+),")
 
 
-def plan_segments(info: VideoInfo, segment_s: int) -> list[Segment]:
+def plan_segments(info: VideoInfo, segment_s: int, limits: Video) -> list[Segment]:
     """Cut a recording into segments; the last is open-ended, since a header may be wrong.
+
+    A damaged time stamp can claim centuries: beyond ``limits.max_duration_s`` nothing is planned.
 
     A container in which one cannot jump to an exact time is one segment.
 
     Args:
         info: from ``probe``.
         segment_s: length of a segment, whole seconds.
+        limits: the decoder's limits.
     """
-    declared_s = min(info.duration_s_from_header or 0.0, MAX_RECORDING_S)
+    declared_s = min(info.duration_s_from_header or 0.0, limits.max_duration_s)
     if not is_seekable(info):
         return [Segment(0, 0, None)]
     starts = range(0, max(1, math.ceil(declared_s)), segment_s)

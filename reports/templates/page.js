@@ -50,6 +50,7 @@
     const input = plot.querySelector("input");
     input.max = String(data.seconds - 1);
     input.step = String(data.step);
+    input.setAttribute("aria-valuetext", `${clock(0)}: ${read(0)}`);
     plot.querySelector(".scrub").hidden = false;
     input.addEventListener("input", () => show(Number(input.value)));
     plot.querySelector(".chart").addEventListener("pointermove", (event) => {

@@ -1,0 +1,110 @@
+"""Recordings of which nothing could be made: kept in the tables, and left alone until they change.
+
+What is wrong with a recording is told by whoever reads it; what happens to the others is
+``pipeline``'s business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from fer_core import __version__, rows
+from fer_core.errors import InputError, LecturePulseError
+from fer_core.inbox import Source
+from fer_core.schema import SCHEMA_VERSION
+from fer_core.settings import Settings
+from fer_core.store import UNKNOWN_MONTH, Place, Store
+
+_COUNTS: Final = (
+    "decode_failures layout_changes slide_changes seconds seconds_scored seconds_suppressed "
+    "seconds_without_frames people_max faces faces_scored tracks"
+)
+
+
+def keep_failure(
+    store: Store, settings: Settings, path: Path, course: str, error: LecturePulseError
+) -> str:
+    """Write a failed recording's rows and log; return its id.
+
+    Its id is made from its path: what cannot be read has no content to be known by.
+    """
+    recording_id = failed_id(path)
+    log = store.write_log(recording_id, _log(path, error))
+    size, mtime_ns = _stamp(path)
+    row: dict[str, Any] = {
+        "recording_id": recording_id,
+        "status": "failed",
+        "error_log": log,
+        "source_name": path.name,
+        "source_path": str(path),
+        "source_bytes": size,
+        "synthetic": False,
+        "mode": "none",
+        "jurisdiction": settings.deployment.jurisdiction,
+        "layout": "unknown",
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        **dict.fromkeys(_COUNTS.split(), 0),
+        **rows.measures(settings),
+        **rows.fault(error),
+    }
+    run = {
+        "recording_id": recording_id,
+        "run_started_at": datetime.now(UTC),
+        "source_mtime_ns": mtime_ns,
+        **dict.fromkeys(("wall_s", "decode_cpu_s", "detect_cpu_s", "classify_cpu_s"), 0.0),
+        "workers": settings.run.workers,
+        "runner": "none",
+        "host": platform.node(),
+    }
+    tables = {"runs": rows.row("runs", run), "recordings": rows.row("recordings", row)}
+    store.commit(Place(course, UNKNOWN_MONTH, recording_id), tables, {})
+    return recording_id
+
+
+def quarantined(source: Source, store: Store) -> str | None:
+    """Return why a recording failed before, if the very same file would fail again; else None.
+
+    Only what is wrong with the file itself counts: a fault that may pass is tried every night, and
+    so is everything after an update.
+    """
+    recording_id = failed_id(source.path)
+    row, runs = store.recording(recording_id), store.read("runs", recording_id)
+    if row is None or row["status"] != "failed" or runs.empty:
+        return None
+    same = (row["source_bytes"], int(runs.iloc[0]["source_mtime_ns"])) == _stamp(source.path)
+    if not same or row["error_code"] != InputError.code or row["version"] != __version__:
+        return None
+    return str(row["error_message"])
+
+
+def failed_id(path: Path) -> str:
+    """Return the id that a failure of this file is kept under."""
+    return hashlib.sha256(str(path).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_size, found.st_mtime_ns
+    return 0, 0
+
+
+def _log(path: Path, error: LecturePulseError) -> str:
+    """Return everything there is to know about a failure, for whoever has to mend it."""
+    told = "".join(traceback.format_exception(error))
+    parts = [
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, lecturepulse {__version__}",
+        f"recording: {path}",
+        f"error ({error.code}): {error.message}",
+        f"hint: {error.hint}",
+        f"what the decoder said:\n{error.detail}" if error.detail else "",
+        told,
+    ]
+    return "\n".join(part for part in parts if part)

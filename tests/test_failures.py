@@ -1,0 +1,166 @@
+"""What failed is kept with its reason, and left alone until it changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from fer_core import cli, failures, pipeline
+from fer_core.errors import InputError, StoreError, TransientError
+from fer_core.folder import need_space
+from fer_core.store import Store
+from tests import clips
+
+Night = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def night(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Night:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    (tmp_path / "inbox").mkdir()
+
+    def run(*more: str) -> tuple[int, str]:
+        given = ("run", "inbox", "--out", "out", "--jurisdiction", "IN", "--no-prefect")
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*given, *more])
+        captured = capsys.readouterr()
+        return int(str(ended.value.code)), captured.out + captured.err
+
+    return run
+
+
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "out")
+
+
+def broken(tmp_path: Path, content: bytes = b"this is no video") -> Path:
+    path = tmp_path / "inbox" / "broken.mp4"
+    path.write_bytes(content)
+    return path
+
+
+def test_a_failure_is_not_tried_again_until_the_file_changes(night: Night, tmp_path: Path) -> None:
+    path = broken(tmp_path)
+    assert night()[0] == 1
+
+    code, said = night()
+    assert code == 0
+    assert "skipped  broken.mp4" in said
+    assert "Failed before and has not changed: " in said
+    assert "--retry-failed" in said
+    assert list(store(tmp_path).all("recordings")["status"]) == ["failed"]
+
+    os.utime(path, (1, 1))
+    assert night()[0] == 1
+    assert night()[0] == 0
+    broken(tmp_path, b"this is no video either")
+    assert night()[0] == 1
+
+
+@pytest.mark.parametrize("flag", ["--retry-failed", "--force"])
+def test_a_failure_is_tried_again_when_asked(night: Night, tmp_path: Path, flag: str) -> None:
+    broken(tmp_path)
+    assert [night()[0], night()[0], night(flag)[0], night()[0]] == [1, 0, 1, 0]
+
+
+def test_a_failure_is_tried_again_after_an_update(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(tmp_path)
+    assert [night()[0], night()[0]] == [1, 0]
+    monkeypatch.setattr(failures, "__version__", "99.0.0")
+    assert night()[0] == 1
+
+
+def test_a_fault_that_may_pass_is_tried_every_night(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips.write_clip(tmp_path / "inbox" / "good.mp4", clips.steady(Fraction(5), 3))
+
+    def killed(*_: object, **__: object) -> object:
+        raise TransientError("ffmpeg was ended by signal 9.", hint="Memory?")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline.jobs, "plan", killed)
+        assert night()[0] == 1
+        assert night()[0] == 1
+    assert night()[0] == 0
+    assert list(store(tmp_path).all("recordings")["status"]) == ["done"]
+
+
+def test_a_failure_leaves_a_log_that_goes_with_it(night: Night, tmp_path: Path) -> None:
+    path = broken(tmp_path)
+    night()
+
+    (log,) = store(tmp_path).all("recordings")["error_log"]
+    text = (tmp_path / "out" / log).read_text("utf-8")
+    assert str(path) in text
+    assert "InputError" in text
+    assert "Invalid data found" in text  # the decoder's own words
+    assert "Traceback" in text
+
+    path.unlink()
+    clips.write_clip(path, clips.steady(Fraction(5), 3))
+    assert night()[0] == 0
+    assert not list((tmp_path / "out" / "logs").iterdir())
+
+
+def test_no_more_than_the_longest_duration_is_read(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips.write_clip(tmp_path / "inbox" / "long.mp4", clips.steady(Fraction(5), 12))
+    monkeypatch.setenv("LECTUREPULSE_VIDEO__MAX_DURATION_S", "7")
+
+    code, said = night()
+
+    assert code == 1
+    assert "is longer than 7 s" in said
+    (row,) = store(tmp_path).all("recordings").to_dict("records")
+    assert (row["status"], row["seconds"]) == ("partial", 7)
+    assert store(tmp_path).all("seconds")["frames"].tolist() == [1] * 7
+
+
+def test_a_file_that_is_too_large_is_refused(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "inbox" / "huge.mp4").open("wb") as file:
+        file.truncate(3_000_000)
+    monkeypatch.setenv("LECTUREPULSE_VIDEO__MAX_FILE_MB", "2")
+
+    code, said = night()
+
+    assert code == 1
+    assert "is larger than 2 MB" in said
+
+
+def test_with_too_little_space_nothing_is_begun(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips.write_clip(tmp_path / "inbox" / "good.mp4", clips.steady(Fraction(5), 3))
+    monkeypatch.setenv("LECTUREPULSE_RUN__MIN_FREE_MB", str(10**12))
+
+    code, said = night()
+
+    assert code == 3
+    assert "MB are free for" in said
+    assert "Hint: Free some space" in said
+    assert not (tmp_path / "out" / "tables").exists()
+
+
+def test_space_is_looked_at_where_the_folder_will_be(tmp_path: Path) -> None:
+    need_space(tmp_path / "not" / "there" / "yet", 0)
+    with pytest.raises(StoreError, match="are wanted"):
+        need_space(tmp_path / "not" / "there" / "yet", 10**12)
+
+
+def test_errors_keep_their_detail_across_processes() -> None:
+    error = InputError("a", hint="b", detail="c")
+    again = error.__reduce__()[0](*error.__reduce__()[1])
+    assert (again.message, again.hint, again.detail) == ("a", "b", "c")
