@@ -38,6 +38,8 @@ help:
 	@echo "make accept  take the pages as they are now for the golden ones; look at git diff"
 	@echo "make pictures  the real report as pictures in docs/pictures (needs Chromium)"
 	@echo "make bench   what one recording costs, stage by stage"
+	@echo "make chaos   kills runs at random moments and compares what the next run makes of it (ARGS=100)"
+	@echo "make fuzz    runs the night over mutated recordings (ARGS=2000)"
 	@echo "make wheel   dist/lecturepulse-*.whl"
 	@echo "make lock    renew requirements*.lock after a change in pyproject.toml"
 	@echo "             (ARGS=--upgrade takes new releases of everything)"
@@ -86,6 +88,14 @@ pictures: setup-dev
 .PHONY: bench
 bench: setup
 	@exec $(BIN)/lecturepulse bench $(ARGS)
+
+.PHONY: chaos
+chaos: setup-dev
+	@$(BIN)/python tools/chaos.py $(ARGS)
+
+.PHONY: fuzz
+fuzz: setup-dev
+	@$(BIN)/python tools/fuzz.py $(ARGS)
 
 .PHONY: wheel
 wheel: setup

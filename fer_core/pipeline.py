@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -299,7 +299,7 @@ def finish(
     )
     described = jobs.described(job) | rows.fault(fault) | summary
     described["status"] = "partial" if fault else "done"
-    described |= _said(job.source.path, length)
+    described |= transcript.columns_of(job.source.path, length)
     tables["recordings"] = rows.row("recordings", described)
     provenance = {
         "source_sha256": job.sha256,
@@ -343,7 +343,7 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
                 return replace(outcome, page=pages.path(store, recording_id))
             # A transcript often comes after its recording, and may have to go again.
             if row := store.recording(recording_id):
-                said = _said(Path(row["source_path"]), int(row["seconds"]))
+                said = transcript.columns_of(Path(row["source_path"]), int(row["seconds"]))
                 if said["transcript_sha256"] != row["transcript_sha256"]:
                     store.amend(recording_id, **said)
                     message = "Nothing has changed but the transcript: its page is drawn again."
@@ -361,15 +361,6 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
             message=f"The tables are complete, but the page failed: {error!r}.",
             hint="This is a fault of lecturepulse: please report it with the log.",
         )
-
-
-def _said(recording: Path, seconds: int) -> dict[str, Any]:
-    """Return the columns of ``recordings`` that come from the transcript."""
-    spoken = transcript.spoken_beside(recording)
-    return {
-        "transcript_sha256": transcript.fingerprint(recording),
-        "words_per_minute": spoken.rate(seconds) if spoken else None,
-    }
 
 
 def _cut_short(job: Job, observations: Observations) -> InputError | None:

@@ -127,7 +127,9 @@ class Detection(_Section):
     """How faces are found."""
 
     min_score: Share = Field(0.6, description="Least confidence of the detector for a face.")
-    max_faces: int = Field(300, ge=1, description="Most faces kept of one frame, the surest first.")
+    max_faces: int = Field(
+        1000, ge=1, description="Most faces kept of one frame, the surest first."
+    )
     nms_iou: Share = Field(0.3, description="Overlap above which two boxes are one face.")
     longest_side_px: int = Field(
         1280,

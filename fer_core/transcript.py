@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import webvtt
@@ -159,6 +159,15 @@ def spoken_beside(recording: Path) -> Transcript | None:
     except InputError as error:  # everything else is worth having without it
         progress.tell("note", f"{error.message} {error.hint}")
         return None
+
+
+def columns_of(recording: Path, seconds: int) -> dict[str, Any]:
+    """Return the columns of ``recordings`` that come from the transcript beside a recording."""
+    spoken = spoken_beside(recording)
+    return {
+        "transcript_sha256": fingerprint(recording),
+        "words_per_minute": spoken.rate(seconds) if spoken else None,
+    }
 
 
 def read_transcript(path: Path) -> Transcript:
