@@ -53,7 +53,13 @@ SECONDS: Final = _schema(
     ),
     Column("uncertain", pa.float32(), "share of the people visible who were not scored", True),
     Column("facing", pa.float32(), "mean of how directly people face the camera, 0 to 1", True),
-    Column("engagement", pa.float32(), "engagement index of this second, 0 to 1", True),
+    Column(
+        "engagement",
+        pa.float32(),
+        "engagement index, 0 to 1: mean over the people scored of sum(p * w) / max(w), times "
+        "facing in the variant expression_x_facing; weights and variant are in recordings",
+        True,
+    ),
     Column("engagement_low", pa.float32(), "2.5 % end of its interval (resampled people)", True),
     Column("engagement_high", pa.float32(), "97.5 % end of its interval", True),
     Column(

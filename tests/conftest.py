@@ -1,9 +1,12 @@
-"""What holds for every test: a browser where there is one, and no error logged in silence."""
+"""What holds for every test: every page is sound, and no error is logged in silence."""
 
 import os
 import shutil
 
 import pytest
+
+from fer_core import report
+from tests import pages
 
 
 def pytest_collection_modifyitems(items):
@@ -14,6 +17,21 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "browser" in item.keywords:
             item.add_marker(reason)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _every_page_is_checked():
+    """Check every page that any test renders in its own process, whatever the test is about."""
+    render = report._render
+
+    def checked(*arguments):
+        html = render(*arguments)
+        pages.check(html)
+        return html
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(report, "_render", checked)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
@@ -39,8 +40,11 @@ _NEVER = frozenset(
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
+@lru_cache(maxsize=8)
 def check(html: str) -> Element:
     """Fail unless the page is what every page must be.
+
+    Remembers the last few pages: each is also checked as it is rendered (``conftest``).
 
     Returns:
         The parsed page, HTML elements without a namespace, SVG ones with theirs.

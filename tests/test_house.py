@@ -170,3 +170,14 @@ def test_the_locks_hold_what_the_project_asks_for():
 
 def test_tests_run_with_the_versions_that_people_get():
     assert locked("requirements.lock").items() <= locked("requirements-dev.lock").items()
+
+
+def test_the_tests_named_in_the_documents_are_there():
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(?:(test_\w+\.py))?::(test_\w+)`", text)
+    assert len(named) > 10
+    file = ""
+    for given, test in named:
+        file = given or file
+        code = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert f"def {test}(" in code, f"{file} has no {test}"
