@@ -213,12 +213,21 @@ def query(
 
 
 @app.command
-def doctor(*, out: Out = None, config: Config = None) -> int:
+def doctor(
+    *,
+    repair: Annotated[
+        bool, Parameter(help="Set damaged and stray files of the dataset aside.", negative=())
+    ] = False,
+    out: Out = None,
+    config: Config = None,
+) -> int:
     """Check that everything needed is there, and say how to mend what is not."""
     loaded = _load(config, {"out": out})
     from fer_core import terminal
     from fer_core.doctor import examine
 
+    if repair:
+        _repair(loaded.settings.out)
     good = True
     for finding in examine(loaded.settings):
         mark = "ok     " if finding.good else "PROBLEM"
@@ -228,6 +237,19 @@ def doctor(*, out: Out = None, config: Config = None) -> int:
             terminal.line(f"        {finding.hint}")
         good = good and finding.good
     return 0 if good else 3
+
+
+def _repair(out: Path) -> None:
+    from fer_core import repair, terminal
+    from fer_core.store import Store
+
+    store = Store(out)
+    with store.writing():
+        faults = repair.find_faults(store)
+        folder = repair.set_aside(store, faults)
+    for fault in faults:
+        terminal.line(f"set aside  {fault.path.relative_to(store.root)}  ({fault.why})")
+    terminal.line(f"They lie in {folder}." if folder else "Nothing had to be set aside.")
 
 
 @app.command

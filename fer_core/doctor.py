@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_core import assets, video
+from fer_core import assets, repair, video
 from fer_core.errors import LecturePulseError, StoreError
 from fer_core.settings import Settings
 from fer_core.store import Store
@@ -39,6 +39,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("packages", _packages),
         ("prefect", _prefect),
         ("disk", lambda: _disk(settings.out)),
+        ("dataset", lambda: _dataset(settings)),
         ("tables", lambda: _tables(settings)),
         ("jurisdiction", lambda: _jurisdiction(settings)),
     )
@@ -104,6 +105,19 @@ def _tables(settings: Settings) -> str:
     frame = Store(settings.out).all("recordings")
     counts = frame["status"].value_counts()
     return ", ".join(f"{n} {status}" for status, n in counts.items()) or "none yet"
+
+
+def _dataset(settings: Settings) -> str:
+    store = Store(settings.out)
+    faults = repair.find_faults(store)
+    if not faults:
+        return "every file in order"
+    first = faults[0]
+    raise StoreError(
+        f"{len(faults)} of its files are out of order, such as "
+        f"{first.path.relative_to(store.root)}: {first.why}.",
+        hint="lecturepulse doctor --repair sets them aside; the next run makes what is missing.",
+    )
 
 
 def _jurisdiction(settings: Settings) -> str:

@@ -298,24 +298,28 @@ class Store:
     def _file(self, name: str, place: Place) -> Path:
         return self.tables / name / place.folder / f"{place.recording_id}.parquet"
 
-    def _all(self, name: str) -> Iterator[Path]:
+    def files(self, name: str) -> Iterator[Path]:
+        """Return every file of a table, committed or not."""
         return (self.tables / name).glob("course=*/month=*/*.parquet")
 
-    def _committed(self, name: str) -> list[Path]:
-        """Return the files whose ``recordings`` row stands, in the partition where it stands.
+    def places(self) -> dict[str, tuple[str, ...]]:
+        """Return the end of the path at which each recording's rows stand, by id.
 
         A run killed before its commit leaves files without a row; one killed while it moves a
         recording to another partition leaves two rows, of which the newer one counts.
         """
         found: list[tuple[int, Path]] = []
-        for path in self._all("recordings"):
+        for path in self.files("recordings"):
             with suppress(FileNotFoundError):  # removed just now by whoever is writing
                 found.append((path.stat().st_mtime_ns, path))
-        stands = {path.stem: path.parts[-3:] for _, path in sorted(found)}
-        return [path for path in self._all(name) if stands.get(path.stem) == path.parts[-3:]]
+        return {path.stem: path.parts[-3:] for _, path in sorted(found)}
+
+    def _committed(self, name: str) -> list[Path]:
+        stands = self.places()  # nothing else is ever read
+        return [path for path in self.files(name) if stands.get(path.stem) == path.parts[-3:]]
 
     def _files_of(self, recording_id: str) -> list[Path]:
-        return [path for name in TABLES for path in self._all(name) if path.stem == recording_id]
+        return [path for name in TABLES for path in self.files(name) if path.stem == recording_id]
 
     def _write_table(self, path: Path, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
