@@ -112,6 +112,9 @@ class Video(_Section):
     max_memory_mb: int = Field(
         1024, gt=0, description="Largest single block of memory the decoder may take, MB."
     )
+    max_process_mb: int = Field(
+        4096, ge=256, description="All memory one decoder may take together, MB (Linux)."
+    )
 
 
 class Sampling(_Section):

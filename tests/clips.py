@@ -29,7 +29,11 @@ _GRID: Final = (4, 5)
 # The last column is the same in every picture: a turned, mirrored or shifted one is not read.
 _CHECK: Final = np.array([True, False, True, True])
 
-H264: Final = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+H264: Final = (
+    *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"),
+    # With more threads the file would depend on the number of cores.
+    *("-threads", "1"),
+)
 """Options of a quick encoder without pictures out of order."""
 
 

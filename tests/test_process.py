@@ -153,3 +153,22 @@ def test_output_is_handed_over_line_by_line():
     lines = []
     ended = process.run_lines(sh("printf 'one\\ntwo\\nlast'"), limit_s=30, take=lines.append)
     assert (lines, ended.returncode) == (["one", "two", "last"], 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Linux")
+def test_a_child_takes_no_more_memory_than_it_may():
+    # The child waits for its limit: it is set once the child runs.
+    greedy = "import sys, time; time.sleep(1); block = bytearray(600_000_000); print(len(block))"
+    program = [sys.executable, "-c", greedy]
+    assert process.run(program, limit_s=30, max_output_bytes=100)[0] == b"600000000\n"
+    output, ended = process.run(program, limit_s=30, max_output_bytes=100, max_memory_mb=500)
+    assert output == b""
+    assert ended.tail[-1] == "MemoryError"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Linux")
+def test_a_child_writes_no_file(tmp_path):
+    path = tmp_path / "file"
+    _, ended = run(sh(f"sleep 1; trap '' XFSZ; echo x > '{path}'"))
+    assert ended.returncode != 0
+    assert path.read_bytes() == b""

@@ -228,7 +228,11 @@ def test_a_recording_cut_in_half_yields_its_good_seconds(name, library):
     good_s = done.content_end_s
     assert 3 < good_s < 10
     assert len(images) == math.ceil(good_s)
-    assert numbers(images) == {k: k * 25 for k in images}
+    shown = numbers(images)
+    last = max(shown)
+    # The cut falls into some picture: of that one the decoder may show what it was made from.
+    assert shown.pop(last) in (last * 25, last * 25 - 1)
+    assert shown == {k: k * 25 for k in shown}
     assert is_cut_short(info, good_s, find_ffmpeg(None), LIMITS)
 
     before, done = take(info, Segment(0, 0, 3))

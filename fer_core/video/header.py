@@ -54,7 +54,7 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
         )
     source = program.open_input(path, limits)
     tags = program.output([source], format="ffmetadata", map_metadata="0")
-    header = _ask(path, program.command(ffmpeg, limits, tags), _HEADER)
+    header = _ask(path, program.command(ffmpeg, limits, tags), _HEADER, limits)
     try:
         video = _choose_stream(path, header)
     except InputError as error:
@@ -65,7 +65,7 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
 
     picture = source[video["index"]].filter("showinfo", checksum=0)
     nothing = program.output([picture], format="null", **{"frames:v": 1})
-    decoded = _ask(path, program.command(ffmpeg, limits, nothing), SHOWINFO)
+    decoded = _ask(path, program.command(ffmpeg, limits, nothing), SHOWINFO, limits)
     shown = decoded.first(SHOWN)
     if not shown and "pixel count" in decoded.reason:
         raise _too_large(path, limits)
@@ -117,7 +117,7 @@ class _Answer:
         return next(iter(self.all(pattern)), None)
 
 
-def _ask(path: Path, command: list[str], wanted: re.Pattern[str]) -> _Answer:
+def _ask(path: Path, command: list[str], wanted: re.Pattern[str], limits: Video) -> _Answer:
     lines: list[str] = []
 
     def claim(line: str) -> bool:
@@ -128,7 +128,11 @@ def _ask(path: Path, command: list[str], wanted: re.Pattern[str]) -> _Answer:
 
     try:
         output, ended = process.run(
-            command, limit_s=GRACE_S, max_output_bytes=_OUTPUT_BYTES, claim=claim
+            command,
+            limit_s=GRACE_S,
+            max_output_bytes=_OUTPUT_BYTES,
+            max_memory_mb=limits.max_process_mb,
+            claim=claim,
         )
     except TimeoutError:
         raise InputError(

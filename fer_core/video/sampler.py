@@ -198,6 +198,7 @@ class Sampler:
             (height, width),
             log,
             lambda: GRACE_S + self._limits.timeout_factor * log.progress_s,
+            self._limits.max_process_mb,
         )
 
 
@@ -268,6 +269,7 @@ class _Decode:
         size: tuple[int, int],
         log: _Log,
         limit_s: Callable[[], float],
+        max_memory_mb: int,
     ) -> None:
         self.log = log
         self._path = path
@@ -277,7 +279,9 @@ class _Decode:
             max(1, min(ahead, _READ_AHEAD_FRAMES))
         )
         self._stuck: TimeoutError | None = None
-        self._child = process.Child(command, limit_s=limit_s, claim=log.claim)
+        self._child = process.Child(
+            command, limit_s=limit_s, max_memory_mb=max_memory_mb, claim=log.claim
+        )
         self._reader = threading.Thread(target=self._read, name="read-ahead", daemon=True)
         self._reader.start()
 

@@ -95,7 +95,9 @@ def data_end_s(info: VideoInfo, ffmpeg: Ffmpeg, limits: Video, *streams: str) ->
     limit_s = GRACE_S + info.size_bytes / _SLOWEST_DISK_BYTES_PER_S
     try:
         command = program.command(ffmpeg, limits, output)
-        ended = process.run_lines(command, limit_s=limit_s, take=note)
+        ended = process.run_lines(
+            command, limit_s=limit_s, take=note, max_memory_mb=limits.max_process_mb
+        )
     except TimeoutError:
         return None
     program.raise_if_killed(info.path, ended)
