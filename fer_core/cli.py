@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from fer_core import __version__
 from fer_core.cli_model import app as model_app
-from fer_core.errors import ConfigError, InputError, LecturePulseError
+from fer_core.errors import ConfigError, EnvironmentProblem, InputError, LecturePulseError
 
 if TYPE_CHECKING:
     from fer_core.config import Loaded
@@ -94,11 +95,12 @@ def _without_server(
     paths: Sequence[str], config: Path | None, flags: dict[str, Any], loaded: Loaded, *, force: bool
 ) -> Night:
     del config, flags
-    from fer_core import pipeline
+    from fer_core import pipeline, stopping
     from fer_core.store import Store
 
     settings = loaded.settings
-    with Store(settings.out).writing():
+    limit_s = 3600 * settings.run.max_hours
+    with stopping.heeding(limit_s), Store(settings.out).writing():
         return pipeline.night(
             paths,
             settings,
@@ -113,14 +115,17 @@ def _with_prefect(
     from flows import server
 
     progress.tell("note", "Starting Prefect …")
-    # Our own sentences tell what went wrong; Prefect would add a traceback to each.
-    if reason := server.start(log_level="CRITICAL"):
-        progress.tell("note", f"Prefect is not available ({reason}); going on without it.")
-        return _without_server(paths, config, flags, loaded, force=force)
-    from flows.nightly import nightly
+    with ExitStack() as stack:
+        try:
+            # Our own sentences tell what went wrong; Prefect would add a traceback to each.
+            stack.enter_context(server.running(log_level="CRITICAL"))
+        except EnvironmentProblem as problem:
+            progress.tell("note", f"{problem.message} Going on without it.")
+            return _without_server(paths, config, flags, loaded, force=force)
+        from flows.nightly import nightly
 
-    given = [str(Path(path).expanduser().absolute()) for path in paths]
-    return nightly(given, str(config) if config else None, _plain(flags), force=force)
+        given = [str(Path(path).expanduser().absolute()) for path in paths]
+        return nightly(given, str(config) if config else None, _plain(flags), force=force)
 
 
 @app.command
@@ -134,23 +139,28 @@ def serve(
 ) -> int:
     """Stay, and read the inbox on a schedule (Prefect on this machine)."""
     flags = {"out": out, "deployment.jurisdiction": jurisdiction}
-    _load(config, flags)
+    loaded = _load(config, flags)
     _need(paths)
     from fer_core import terminal
-    from flows import server
+    from fer_core.folder import held
+    from flows import schedule, server
 
     given = [str(Path(path).expanduser().absolute()) for path in paths]
+    root = loaded.settings.out.absolute()
     terminal.line("Starting Prefect …")
-    with server.running() as url:
+    alone = held(root, lock=".serving", by="lecturepulse serve looks after")
+    with alone, server.running(schedules=True) as url:
         terminal.line(f"Reading {', '.join(given)} at '{cron}' ({timezone or 'UTC'}).")
         terminal.line(f"Prefect: {url.removesuffix('/api')}   Ctrl-C ends it.")
-        server.serve(
-            given,
-            str(config.absolute()) if config else None,
-            _plain(flags),
-            cron=cron,
-            timezone=timezone or "UTC",
-        )
+        with suppress(SystemExit):  # what Prefect's runner makes of SIGTERM
+            schedule.serve(
+                given,
+                str(config.absolute()) if config else None,
+                _plain(flags) | {"out": str(root)},
+                cron=cron,
+                timezone=timezone or "UTC",
+            )
+    terminal.line("Ended. What is finished is kept, and the schedule stands.")
     return 0
 
 
@@ -360,9 +370,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         terminal.complain(error)
         code = error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         sys.stderr.write("Stopped. What is finished is kept; run again to go on.\n")
-        code = 130
+        code = 130 if type(stop) is KeyboardInterrupt else 143
     except BrokenPipeError:
         sys.stderr.close()
         code = 0

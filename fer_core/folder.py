@@ -14,23 +14,28 @@ from fer_core.errors import StoreError
 
 
 @contextmanager
-def held(folder: Path) -> Generator[None]:
-    """Hold a folder, made if need be, for writing; nobody else can meanwhile.
+def held(folder: Path, *, lock: str = ".lock", by: str = "run is writing to") -> Generator[None]:
+    """Hold a folder, made if need be, for one purpose; nobody else can for the same meanwhile.
+
+    Args:
+        folder: the folder.
+        lock: name of the file that stands for the purpose.
+        by: who else would hold it: "Another <run is writing to> <folder>."
 
     Raises:
         StoreError: another process holds it, or it cannot be made or written.
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+")
+        file = (folder / lock).open("a+")
     with file:
         try:
             # The kernel drops an flock with its process, so a killed run leaves none behind.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StoreError(
-                f"Another run is writing to {folder}.",
-                hint="Wait until it has finished, or give this one another --out.",
+                f"Another {by} {folder}.",
+                hint="Wait until it has ended, or give this one another --out.",
             ) from error
         yield
 

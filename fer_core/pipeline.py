@@ -202,13 +202,8 @@ def in_threads(job: Job) -> list[SegmentResult]:
                 time.sleep(run.retry_delay_s * 2**attempt)
         raise AssertionError
 
-    segments.stopping.clear()
     with ThreadPoolExecutor(job.settings.run.workers) as pool:
-        try:
-            return list(pool.map(one, job.segments))
-        except KeyboardInterrupt:
-            segments.stopping.set()
-            raise
+        return list(pool.map(one, job.segments))
 
 
 def finish(

@@ -218,9 +218,7 @@ def run(
         TimeoutError: it took longer than ``limit_s``; it is dead.
     """
     output = bytearray()
-    with Child(
-        command, limit_s=lambda: limit_s, max_memory_mb=max_memory_mb, claim=claim
-    ) as child:
+    with Child(command, limit_s=lambda: limit_s, max_memory_mb=max_memory_mb, claim=claim) as child:
         for chunk in _chunks(child):
             output += chunk[: max_output_bytes - len(output)]
         return bytes(output), child.finish()

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core import align, assets, checkpoint, classify, progress, slides, video
+from fer_core import align, assets, checkpoint, classify, progress, slides, stopping, video
 from fer_core.detect import FaceDetector, YuNet
 from fer_core.folder import explained, need_space
 from fer_core.job import Job
@@ -25,34 +25,55 @@ from fer_core.settings import Settings
 
 _BATCH_FACES: Final = 256
 
-stopping: Final = threading.Event()
-"""Set to have every segment of this process given up at its next frame; finished ones are kept."""
-
 
 def look(job: Job, segment: Segment) -> Path:
     """Look at one segment: decode, find faces, read expressions; return its work file.
 
-    A work file that is already there and whole is returned as it is.
+    A work file that is already there and whole is returned as it is; one of a run that was told to
+    stop is gone on with.
 
     Raises:
         InputError: no picture of this segment can be decoded.
         TransientError: the decoder was killed or timed out.
+        Stopped: the run has to end; what was seen is kept.
     """
+    rate = job.settings.sampling.rate_hz
     path = job.work / f"segment-{segment.index:04d}.npz"
     if stored := checkpoint.restore(path):
-        progress.tell("advanced", job.source.path.name, len(stored[0].samples))
+        progress.tell("advanced", job.source.path.name, len(stored[0].samples) / rate)
         return path
+    begun = path.with_suffix(".begun")
+    parts: list[tuple[Observations, checkpoint.Effort]] = []
+    if stored := checkpoint.restore(begun):
+        parts.append(stored)
+        segment = replace(segment, start_s=round(stored[0].content_end_s))
+        progress.tell("advanced", job.source.path.name, len(stored[0].samples) / rate)
+    if stopping.requested.is_set():
+        raise stopping.Stopped
+    seen, effort, whole = _see(job, segment)
+    if len(seen.samples) or not parts:
+        parts.append((seen, effort))
+    observations = Observations.concat([part for part, _ in parts])
+    need_space(job.work, job.settings.run.min_free_mb)
+    target = path if whole else begun
+    with explained(target):
+        checkpoint.keep(target, observations, sum((e for _, e in parts), checkpoint.Effort()))
+    if not whole:
+        raise stopping.Stopped
+    return path
+
+
+def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, bool]:
+    """Look at a segment until its end, or until the run has to stop; say whether it is whole."""
     rate = job.settings.sampling.rate_hz
     detector = _detector(job.settings)
     reader = _Reader(job)
     samples: list[int] = []
     thumbnails: list[NDArray[np.uint8]] = []
     detect_cpu_s = 0.0
-    limits = job.settings.video
-    with video.Sampler(job.info, segment, rate, job.ffmpeg, limits) as sampler:
+    whole = True
+    with video.Sampler(job.info, segment, rate, job.ffmpeg, job.settings.video) as sampler:
         for frame in sampler:
-            if stopping.is_set():
-                raise KeyboardInterrupt
             began = time.process_time()
             faces = detector.detect(frame)
             detect_cpu_s += time.process_time() - began
@@ -60,19 +81,24 @@ def look(job: Job, segment: Segment) -> Path:
             samples.append(frame.sample)
             thumbnails.append(slides.thumbnail(frame.image))
             progress.tell("advanced", job.source.path.name, 1 / rate)
+            if stopping.requested.is_set():
+                whole = False
+                break
+    kept, end_s = len(samples), sampler.content_end_s or 0.0
+    faces, failures = reader.finish() if whole else reader.settled(), sampler.decode_failures
+    if not whole:
+        kept = reader.settled_frames
+        end_s = segment.start_s + kept // rate
+        failures = sampler.failures_before(end_s)
     observations = Observations(
         rate_hz=rate,
-        samples=np.array(samples, np.int64),
-        faces=reader.finish(),
-        decode_failures=sampler.decode_failures,
-        content_end_s=sampler.content_end_s or 0.0,
-        thumbnails=np.array(thumbnails, np.uint8).reshape(-1, *THUMBNAIL_PX),
+        samples=np.array(samples[:kept], np.int64),
+        faces=faces,
+        decode_failures=failures,
+        content_end_s=end_s,
+        thumbnails=np.array(thumbnails[:kept], np.uint8).reshape(-1, *THUMBNAIL_PX),
     )
-    effort = checkpoint.Effort(sampler.cpu_s, detect_cpu_s, reader.cpu_s)
-    need_space(job.work, job.settings.run.min_free_mb)
-    with explained(path):
-        checkpoint.keep(path, observations, effort)
-    return path
+    return observations, checkpoint.Effort(sampler.cpu_s, detect_cpu_s, reader.cpu_s), whole
 
 
 def warm_up(settings: Settings) -> None:
@@ -81,41 +107,61 @@ def warm_up(settings: Settings) -> None:
 
 
 class _Reader:
-    """Collects the faces of a segment and reads their expressions in batches."""
+    """Collects the faces of a segment and reads their expressions in batches.
+
+    Attributes:
+        cpu_s: processor time of reading, seconds.
+        settled_frames: frames, whole seconds of them, after which another reader could go on: no
+            face is waiting there, so that the batches to come will be the same.
+    """
 
     def __init__(self, job: Job) -> None:
+        self.cpu_s = 0.0
+        self.settled_frames = 0
         self._model = job.model
+        self._rate_hz = job.settings.sampling.rate_hz
         self._least_px = job.settings.classification.min_face_px
         self._parts: list[Faces] = []
         self._crops: list[NDArray[np.uint8]] = []
         self._probs: list[NDArray[np.float32]] = []
         self._waiting = 0
-        self.cpu_s = 0.0
 
     def add(self, faces: Faces, image: NDArray[np.uint8]) -> None:
         self._parts.append(faces)
-        if self._model is None:
-            return
-        began = time.process_time()
-        # Smaller faces are never scored, so reading them would be work for nothing.
-        large = faces.box[:, 3] >= self._least_px
-        self._crops.append(align.align_faces(image, faces.landmarks[large]))
-        self._waiting += int(large.sum())
-        if self._waiting >= _BATCH_FACES:
-            self._flush()
-        self.cpu_s += time.process_time() - began
+        if self._model is not None:
+            began = time.process_time()
+            # Smaller faces are never scored, so reading them would be work for nothing.
+            large = self._is_read(faces)
+            self._crops.append(align.align_faces(image, faces.landmarks[large]))
+            self._waiting += int(large.sum())
+            if self._waiting >= _BATCH_FACES:
+                self._flush()
+            self.cpu_s += time.process_time() - began
+        if not self._waiting and len(self._parts) % self._rate_hz == 0:
+            self.settled_frames = len(self._parts)
 
     def finish(self) -> Faces:
-        faces = Faces.concat(self._parts)
-        if self._model is None:
-            return faces
+        """Read what is waiting and return all faces."""
         began = time.process_time()
         self._flush()
-        probs = faces.probs.copy()
-        if self._probs:
-            probs[faces.box[:, 3] >= self._least_px] = np.concatenate(self._probs)
         self.cpu_s += time.process_time() - began
+        return self._read(self._parts)
+
+    def settled(self) -> Faces:
+        """Return the faces of ``settled_frames``."""
+        return self._read(self._parts[: self.settled_frames])
+
+    def _read(self, parts: list[Faces]) -> Faces:
+        faces = Faces.concat(parts)
+        if not self._probs:
+            return faces
+        probs, large = faces.probs.copy(), self._is_read(faces)
+        probs[large] = np.concatenate(self._probs)[: int(large.sum())]
         return replace(faces, probs=probs)
+
+    def _is_read(self, faces: Faces) -> NDArray[np.bool_]:
+        large: NDArray[np.bool_] = faces.box[:, 3] >= self._least_px
+        return large
 
     def _flush(self) -> None:
         if self._model is not None and self._waiting:

@@ -270,6 +270,12 @@ class Run(_Section):
     min_free_mb: int = Field(
         1000, ge=0, description="With less free space than this for `out`, nothing is begun."
     )
+    max_hours: float = Field(
+        20,
+        gt=0,
+        allow_inf_nan=False,
+        description="A run that takes longer is ended in good order; the next goes on.",
+    )
     retry_delay_s: float = Field(5, ge=0, description="Pause before the first of them, seconds.")
 
 

@@ -11,7 +11,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_core import config as configuration
-from fer_core import pipeline
+from fer_core import pipeline, stopping
 from fer_core.inbox import Source
 from fer_core.pipeline import Night, Outcome
 from fer_core.store import Store
@@ -50,7 +50,8 @@ def nightly(
             )
         return outcome
 
-    with Store(settings.out).writing():
+    limit_s = 3600 * settings.run.max_hours
+    with stopping.heeding(limit_s), Store(settings.out).writing():
         night = pipeline.night(paths, settings, one)
     create_markdown_artifact(
         as_markdown(night), key="night", description="What happened to each recording"

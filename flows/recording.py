@@ -14,7 +14,7 @@ from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_core import config as configuration
-from fer_core import inbox, pipeline, segment
+from fer_core import inbox, pipeline, segment, stopping
 from fer_core.errors import InputError, TransientError
 from fer_core.job import Job
 from fer_core.pipeline import Outcome, SegmentResult
@@ -47,8 +47,12 @@ def in_tasks(job: Job) -> list[SegmentResult]:
     run = job.settings.run
     delays = [run.retry_delay_s * 2**attempt for attempt in range(run.retries)]
     patient = segment_task.with_options(retries=run.retries, retry_delay_seconds=delays)
-    futures = [patient.submit(job, part) for part in job.segments]
-    wait(futures)
+    try:
+        futures = [patient.submit(job, part) for part in job.segments]
+        wait(futures)
+    except BaseException:  # Prefect ends a flow with a signal of its own
+        stopping.requested.set()
+        raise
     return [future.result() for future in futures]
 
 

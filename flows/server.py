@@ -1,4 +1,4 @@
-"""Prefect's surroundings on a school's machine: no telemetry, a patient start, a schedule.
+"""Prefect's server on a school's machine: no telemetry, a patient start, never left behind.
 
 Imports Prefect only inside functions: its settings are read once, when it is first imported.
 """
@@ -6,20 +6,27 @@ Imports Prefect only inside functions: its settings are read once, when it is fi
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from fer_core.errors import EnvironmentProblem
 
 _PREFECT_PORT: Final = 4200
-_SERVER_START_S: Final = 180
+_APP: Final = "prefect.server.api.server:create_app"
+# As Prefect starts a server for a single run: no schedules, no pages, ready sooner.
+_EPHEMERAL: Final = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"}
+_SCHEDULES: Final = {"PREFECT__SERVER_EPHEMERAL": "0", "PREFECT_UI_ENABLED": "1"}
+_SERVER_END_S: Final = 20
+_SERVER_START_S: Final = 180  # it takes 8 to 15 s on a small machine, longer on a busy one
 
 
 def prepare(*, log_level: str = "WARNING") -> None:
@@ -27,9 +34,6 @@ def prepare(*, log_level: str = "WARNING") -> None:
     defaults = {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # The embedded server takes 8 to 15 s on a small machine, longer on a busy one; Prefect's
-        # own limit is 20.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(_SERVER_START_S),
         "PREFECT_LOGGING_LEVEL": log_level,
         "PREFECT_SERVER_LOGGING_LEVEL": log_level,
     }
@@ -37,30 +41,16 @@ def prepare(*, log_level: str = "WARNING") -> None:
         os.environ.setdefault(name, value)
 
 
-def start(*, log_level: str = "WARNING") -> str | None:
-    """Reach Prefect's server, starting the embedded one if none is configured.
-
-    Returns:
-        None, or in a few words why there is none.
-    """
-    prepare(log_level=log_level)
-    try:
-        from prefect.client.orchestration import get_client
-
-        with get_client(sync_client=True) as client:
-            fault = client.api_healthcheck()
-    # Whatever keeps Prefect from starting, the recordings can be read without it.
-    except Exception as error:  # noqa: BLE001
-        fault = error
-    return None if fault is None else f"{type(fault).__name__}: {fault}".splitlines()[0][:200]
-
-
 @contextmanager
-def running() -> Generator[str]:
-    """Have a Prefect server that schedules: the configured one, or our own on this machine.
+def running(*, log_level: str = "WARNING", schedules: bool = False) -> Generator[str]:
+    """Have a Prefect server: the configured one, or our own on this machine.
 
-    The embedded server of a single run schedules nothing. Ours listens on the loopback only and
-    ends with the block.
+    Ours listens on the loopback only and ends with the block, or with this process, however that
+    ends.
+
+    Args:
+        log_level: of Prefect, unless the operator has set one.
+        schedules: whether it has to fire schedules and show its pages, too.
 
     Yields:
         The address of its API, also set as ``PREFECT_API_URL``.
@@ -68,18 +58,21 @@ def running() -> Generator[str]:
     Raises:
         EnvironmentProblem: it ended or did not answer in time.
     """
-    prepare()
+    prepare(log_level=log_level)
     if url := os.environ.get("PREFECT_API_URL"):
+        _reach(url)
         yield url
         return
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
-    program = [sys.executable, "-m", "prefect", "server", "start"]
+    purpose = _SCHEDULES if schedules else _EPHEMERAL
     child = subprocess.Popen(
-        [*program, "--host", "127.0.0.1", "--port", str(port)],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "flows.server", str(port)],
+        stdin=subprocess.PIPE,  # its lifeline
         stdout=subprocess.DEVNULL,
-        env=os.environ | {"PREFECT_API_URL": url, "PREFECT_UI_API_URL": url},
+        env=os.environ | purpose | {"PREFECT_API_URL": url, "PREFECT_UI_API_URL": url},
+        # Ctrl-C is for us; the server is ended once nobody needs it any more.
+        start_new_session=True,
     )
     try:
         _await(f"{url}/health", child)
@@ -89,10 +82,24 @@ def running() -> Generator[str]:
         os.environ.pop("PREFECT_API_URL", None)
         child.terminate()
         try:
-            child.wait(timeout=20)
+            child.wait(timeout=_SERVER_END_S)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+        if child.stdin is not None:
+            child.stdin.close()
+
+
+def _reach(url: str) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        fault = client.api_healthcheck()
+    if fault is not None:
+        raise EnvironmentProblem(
+            f"The Prefect server {url} does not answer ({type(fault).__name__}).",
+            hint="Start it, or unset PREFECT_API_URL to use one on this machine.",
+        )
 
 
 def _free_port() -> int:
@@ -124,25 +131,20 @@ def _await(url: str, child: subprocess.Popen[bytes]) -> None:
     )
 
 
-def serve(
-    paths: list[str], config: str | None, flags: dict[str, Any], *, cron: str, timezone: str
-) -> None:
-    """Run ``nightly`` on a schedule until the process is ended; ``running`` holds the server.
+def _main() -> None:
+    """Be the server, until the process that asked for it ends: its end of our input closes."""
+    import uvicorn
 
-    One run at a time; ending the process does not pause the schedule.
-    """
-    from prefect.client.schemas.objects import ConcurrencyLimitConfig
-    from prefect.schedules import Cron
-    from prefect.types.entrypoint import EntrypointType
+    def end_with_parent() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_SERVER_END_S)
+        os._exit(0)
 
-    from flows.nightly import nightly
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    port = int(sys.argv[1])
+    uvicorn.run(_APP, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
 
-    nightly.serve(
-        name="nightly",
-        schedule=Cron(cron, timezone=timezone),
-        parameters={"paths": paths, "config": config, "flags": flags},
-        limit=1,
-        global_limit=ConcurrencyLimitConfig(limit=1),
-        pause_on_shutdown=False,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
+
+if __name__ == "__main__":
+    _main()

@@ -6,6 +6,7 @@ import math
 import queue
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -86,6 +87,7 @@ class Sampler:
         self._info, self._segment, self._rate_hz = info, segment, rate_hz
         self._ffmpeg, self._limits, self._threads = ffmpeg, limits, threads
         self._size = output_size(info, max_side_px)
+        self._log: _Log | None = None
         self._frames = self._sample()
 
     def __enter__(self) -> Self:
@@ -133,20 +135,29 @@ class Sampler:
 
     def _frames_of(self, decode: _Decode, first: NDArray[np.uint8]) -> Generator[Frame, None, None]:
         segment, rate_hz = self._segment, self._rate_hz
+        self._log = decode.log
         image: NDArray[np.uint8] | None = first
         sample = segment.start_s * rate_hz
         stop = rate_hz * self._last_s()
-        while image is not None and sample < stop:
-            yield Frame(sample, Fraction(sample, rate_hz), image)
-            sample += 1
-            image = decode.next_image()
-        self.cpu_s += decode.end().cpu_s
-        self.decode_failures = decode.log.failures
+        try:
+            while image is not None and sample < stop:
+                yield Frame(sample, Fraction(sample, rate_hz), image)
+                sample += 1
+                image = decode.next_image()
+        finally:
+            self.cpu_s += decode.end().cpu_s
+        self.decode_failures = self.failures_before(segment.end_s)
         end_s = Fraction(sample, rate_hz)
         if image is None and decode.log.end_s is not None:
             # Never at odds with the number of samples, whatever the last picture's duration says.
             end_s = min(max(decode.log.end_s, end_s - Fraction(1, rate_hz)), end_s)
         self.content_end_s = float(end_s)
+
+    def failures_before(self, second: int | None) -> int:
+        """Return ``decode_failures`` up to a second; complete once the decoder has ended."""
+        last = math.inf if second is None else second
+        failures = self._log.failures.items() if self._log else ()
+        return sum(n for at, n in failures if self._segment.start_s <= at < last)
 
     def _last_s(self) -> int:
         """Return where the segment ends at the latest, in seconds."""
@@ -206,7 +217,8 @@ class _Log:
     """What the decoder reports about its pictures, line by line, from another thread."""
 
     def __init__(self, segment: Segment, interval_s: Fraction) -> None:
-        self.failures = 0
+        self.failures: Counter[int] = Counter()
+        """Pictures reported as damaged in each second."""
         self.progress_s = 0.0
         self.end_s: Fraction | None = None
         self._segment = segment
@@ -225,8 +237,8 @@ class _Log:
             elif (config := TIME_BASE.match(line, prefix.end())) and int(config[2]):
                 self._unit_s = Fraction(int(config[1]), int(config[2]))
             return True
-        if _DAMAGED.search(line) and self._is_within(self._last_s):
-            self.failures += 1
+        if _DAMAGED.search(line):
+            self.failures[math.floor(self._last_s or 0)] += 1
         return line.startswith("[info]")
 
     def starts_in_time(self) -> bool:
@@ -251,12 +263,6 @@ class _Log:
             self._key_s = at_s
         if self._key_s is not None or at_s > self._segment.start_s:
             self._settled.set()
-
-    def _is_within(self, at_s: Fraction | None) -> bool:
-        start_s, end_s = self._segment.start_s, self._segment.end_s
-        if at_s is None:
-            return start_s == 0
-        return at_s >= start_s and (end_s is None or at_s < end_s)
 
 
 class _Decode:
