@@ -24,7 +24,8 @@ _PREFECT_PORT: Final = 4200
 _APP: Final = "prefect.server.api.server:create_app"
 # As Prefect starts a server for a single run: no schedules, no pages, ready sooner.
 _EPHEMERAL: Final = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"}
-_SCHEDULES: Final = {"PREFECT__SERVER_EPHEMERAL": "0", "PREFECT_UI_ENABLED": "1"}
+# Empty, since any word at all would mean yes.
+_SCHEDULES: Final = {"PREFECT__SERVER_EPHEMERAL": "", "PREFECT_UI_ENABLED": "1"}
 _SERVER_END_S: Final = 20
 _SERVER_START_S: Final = 180  # it takes 8 to 15 s on a small machine, longer on a busy one
 

@@ -1,13 +1,20 @@
 """The schedule, with a real Prefect server: it fires, gives the core's tables, and ends cleanly."""
 
 import inspect
+import itertools
+import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from fractions import Fraction
+import urllib.request
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -15,6 +22,7 @@ import yaml
 from tests import clips
 
 REPO = Path(__file__).parent.parent
+STARTED: list[subprocess.Popen[str]] = []
 
 
 def start(home, *arguments):
@@ -23,9 +31,10 @@ def start(home, *arguments):
         "PREFECT_HOME": str(home / "prefect"),
         "PYTHONPATH": str(REPO),
         "LECTUREPULSE_DISCOVERY__SETTLE_S": "0",
+        "LECTUREPULSE_RUN__WORKERS": "1",
     }
     environment.pop("PREFECT_API_URL", None)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "fer_core", *map(str, arguments)],
         env=environment,
         cwd=home,
@@ -34,6 +43,8 @@ def start(home, *arguments):
         text=True,
         start_new_session=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def tables(out):
@@ -57,37 +68,172 @@ def group_members(group):
     return members
 
 
+class Serving:
+    """A running ``serve`` over the inbox of a home, and its Prefect server as anybody sees it."""
+
+    def __init__(self, home, *more):
+        inbox, out = home / "inbox", home / "served"
+        place = ("--out", out, "--jurisdiction", "IN")
+        self.process = start(home, "serve", inbox, *place, *more)
+        self.said = []
+        address = None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if address := re.search(r"Prefect: (http://127\.0\.0\.1:\d+)", line):
+                break
+        assert address, self.said
+        self.url = f"{address[1]}/api"
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        # A pipe that nobody reads fills up and stops its writer.
+        with self.process.stdout as stream:
+            self.said.extend(stream)
+
+    def ask(self, path, **body):
+        request = urllib.request.Request(
+            f"{self.url}/{path}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def deployment(self):
+        """Return its deployment, once it polls for runs: what is due at once is not missed then."""
+        wait_for(lambda: any("is being served" in line for line in self.said), self, 120)
+        (found,) = self.ask("deployments/filter")
+        return found
+
+    def wait(self, signal_number):
+        self.process.send_signal(signal_number)
+        began = time.monotonic()
+        self.process.wait(timeout=120)
+        return time.monotonic() - began
+
+
+def wait_for(what, serving, limit_s):
+    deadline = time.monotonic() + limit_s
+    while not (found := what()):
+        assert serving.process.poll() is None, serving.said
+        assert time.monotonic() < deadline, serving.said
+        time.sleep(0.1)
+    return found
+
+
+def none_left(group, url):
+    """Wait until a process group has ended, and the server that it had asked for."""
+    deadline = time.monotonic() + 60
+    port = int(url.rpartition(":")[2].partition("/")[0])
+
+    def answers():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    while group_members(group) or answers():
+        assert time.monotonic() < deadline, (group_members(group), answers())
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home with an inbox: a class of a minute and a half in one segment, ten people a second."""
+    inbox = tmp_path / "inbox" / "maths"
+    inbox.mkdir(parents=True)
+    example = next((REPO / "examples").rglob("*.mp4"))
+    cut = ("-i", example, "-t", "90", "-r", "1", "-g", "10", "-an", *clips.H264)
+    clips.ffmpeg(*cut, inbox / "class.mp4")
+    yield tmp_path
+    for process in STARTED:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    STARTED.clear()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-def test_the_schedule_fires_and_gives_the_tables_of_the_core(tmp_path):
-    inbox = tmp_path / "inbox" / "maths"
-    inbox.mkdir(parents=True)
-    clips.write_clip(inbox / "class.mp4", clips.steady(Fraction(5), 12))
-    place = ("--jurisdiction", "IN")
-
-    core = start(tmp_path, "run", inbox.parent, "--no-prefect", "--out", tmp_path / "core", *place)
+def test_a_schedule_survives_its_ends_and_gives_the_tables_of_the_core(home):
+    place = ("--jurisdiction", "IN", "--out", home / "core")
+    core = start(home, "run", home / "inbox", "--no-prefect", *place)
     said, _ = core.communicate(timeout=200)
     assert core.returncode == 0, said
+    out = home / "served"
 
-    out = tmp_path / "served"
-    serving = start(tmp_path, "serve", inbox.parent, "--cron", "* * * * *", "--out", out, *place)
-    try:
-        deadline = time.monotonic() + 400
-        while not (out / "reports" / "index.html").exists():
-            assert serving.poll() is None, serving.stdout.read()
-            assert time.monotonic() < deadline, "the schedule did not fire"
-            time.sleep(1)
-    finally:
-        # Only the parent: it has to end its server and its run by itself.
-        serving.send_signal(signal.SIGTERM)
-        said, _ = serving.communicate(timeout=120)
-    assert tables(out) == tables(tmp_path / "core")
-    assert serving.returncode == 0, said
-    deadline = time.monotonic() + 30
-    while group_members(serving.pid) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert not group_members(serving.pid)
+    def work(pattern="*"):
+        return list(out.glob(f"work/*/*/{pattern}"))
+
+    # SIGTERM in the middle of a segment: ended within 30 s, what was seen is kept.
+    serving = Serving(home, "--cron", "0 0 1 1 *")
+    deployment = serving.deployment()
+    assert "Another lecturepulse serve looks after" in second_one(home)
+    serving.ask(f"deployments/{deployment['id']}/create_flow_run")
+    wait_for(lambda: list(out.glob("work/*/*")), serving, 200)
+    time.sleep(4)
+    assert serving.wait(signal.SIGTERM) < 30
+    assert serving.process.returncode == 0
+    none_left(serving.process.pid, serving.url)
+    assert [path.name for path in work()] == ["segment-0000.begun"], serving.said
+    assert not list(out.glob("tables/*"))
+    assert "Traceback" not in "".join(serving.said)
+
+    # Power cut in the middle of the next.
+    serving = Serving(home, "--cron", "0 0 1 1 *")
+    deployment = serving.deployment()
+    assert not deployment["paused"]
+    cut_off = serving.ask(f"deployments/{deployment['id']}/create_flow_run")["id"]
+
+    def state(of):
+        (found,) = serving.ask("flow_runs/filter", flow_runs={"id": {"any_": [of]}})
+        return found["state"]["type"]
+
+    wait_for(lambda: state(cut_off) == "RUNNING", serving, 200)
+    os.killpg(serving.process.pid, signal.SIGKILL)
+    none_left(serving.process.pid, serving.url)  # its server notices by itself
+
+    # The next one is not held up by a run that seems to be going on.
+    serving = Serving(home, "--cron", "* * * * *")
+    serving.deployment()
+    assert state(cut_off) == "CRASHED"
+    wait_for((out / "reports" / "index.html").exists, serving, 300)
+    serving.wait(signal.SIGTERM)
+    none_left(serving.process.pid, serving.url)
+    assert tables(out) == tables(home / "core")
+
+
+def second_one(home):
+    """Try to serve the same folder a second time, and return what it says."""
+    place = ("--out", home / "served", "--jurisdiction", "IN")
+    process = start(home, "serve", home / "inbox", *place)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    return said
+
+
+@pytest.mark.parametrize(
+    ("timezone", "night"),
+    # Clocks go forward from 2 to 3, and back from 3 to 2.
+    [
+        ("Europe/London", (2027, 3, 28)),
+        ("America/New_York", (2027, 3, 14)),
+        ("Europe/Berlin", (2026, 10, 25)),
+        ("America/New_York", (2026, 11, 1)),
+    ],
+)
+@pytest.mark.parametrize("at", ["30 1 * * *", "30 2 * * *", "0 2 * * *"])
+def test_a_change_of_the_clock_costs_no_night(timezone, night, at):
+    import asyncio
+
+    from prefect.client.schemas.schedules import CronSchedule
+    from prefect.server.schemas.schedules import CronSchedule as Kept
+
+    zone = ZoneInfo(timezone)
+    begin = datetime(*night, 12, tzinfo=zone) - timedelta(days=3)
+    given = CronSchedule(cron=at, timezone=timezone)
+    schedule = Kept(cron=given.cron, timezone=given.timezone)
+    dates = asyncio.run(schedule.get_dates(6, begin))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(dates)]
+    assert all(timedelta(hours=22) <= gap <= timedelta(hours=26) for gap in gaps), dates
 
 
 def test_the_work_pool_deployment_names_a_flow_and_its_parameters():

@@ -32,11 +32,15 @@ def handlers() -> list[object]:
 def test_a_signal_ends_the_block_and_every_thread(
     number: signal.Signals, raised: type[BaseException]
 ) -> None:
+    def work() -> None:
+        with stopping.heeding(60):
+            assert not stopping.requested.is_set()
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+
     before = handlers()
-    with pytest.raises(KeyboardInterrupt) as caught, stopping.heeding(60):
-        assert not stopping.requested.is_set()
-        os.kill(os.getpid(), number)
-        time.sleep(10)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        work()
     assert type(caught.value) is raised
     assert stopping.requested.is_set()
     assert handlers() == before
