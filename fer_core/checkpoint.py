@@ -7,6 +7,8 @@ thumbnails too small to know anybody by, never pictures.
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -41,7 +43,7 @@ def keep(path: Path, observations: Observations, effort: Effort) -> None:
     """
     faces = observations.faces
     part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    with _or_not_at_all(part), part.open("wb") as file:
         np.savez(
             file,
             allow_pickle=False,
@@ -56,6 +58,15 @@ def keep(path: Path, observations: Observations, effort: Effort) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+@contextmanager
+def _or_not_at_all(part: Path) -> Generator[None]:
+    try:
+        yield
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def restore(path: Path) -> tuple[Observations, Effort] | None:

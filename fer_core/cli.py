@@ -203,6 +203,8 @@ def query(
 ) -> int:
     """Ask the tables: views seconds, moments, marks, recordings, runs (faces, tracks)."""
     loaded = _load(config, {"out": out})
+    if csv and json:
+        raise ConfigError("An answer has one form.", hint="Give --csv or --json, not both.")
     from fer_core import terminal
     from fer_core.query import ask
     from fer_core.store import Store

@@ -99,9 +99,13 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _log(path: Path, error: LecturePulseError) -> str:
     """Return everything there is to know about a failure, for whoever has to mend it."""
     told = "".join(traceback.format_exception(error))
+    # A name with line ends in it must not write lines of its own.
+    name = "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(path)
+    )
     parts = [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, lecturepulse {__version__}",
-        f"recording: {path}",
+        f"recording: {name}",
         f"error ({error.code}): {error.message}",
         f"hint: {error.hint}",
         f"what the decoder said:\n{error.detail}" if error.detail else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -38,6 +39,18 @@ def held(folder: Path, *, lock: str = ".lock", by: str = "run is writing to") ->
                 hint="Wait until it has ended, or give this one another --out.",
             ) from error
         yield
+
+
+def leads_out(path: Path) -> bool:
+    """Say whether a file is a link to somewhere outside its own folder.
+
+    Raises:
+        OSError: it cannot be looked at, or leads round in a circle.
+    """
+    try:
+        return path.is_symlink() and path.resolve().parent != path.parent.resolve()
+    except RuntimeError as error:  # Python's word for links that go round in a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
 
 
 def need_space(folder: Path, least_mb: int) -> None:

@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from fer_core.errors import InputError
+from fer_core.folder import leads_out
 from fer_core.settings import Discovery
 
 _ZOOM_NAME: Final = re.compile(r"^GMT(\d{8})-(\d{6})_Recording", re.IGNORECASE)
@@ -290,6 +291,11 @@ def _read_sidecar(path: Path) -> Sidecar:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
             raise InputError(
                 f"The sidecar {path.name!r} is not a regular file.", hint="Remove or replace it."
+            )
+        if leads_out(path):
+            raise InputError(
+                f"The sidecar {path.name!r} is a link that leads out of its folder.",
+                hint="Copy it beside its recording.",
             )
         # "-sig": some editors begin a file with a byte order mark.
         return Sidecar.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))

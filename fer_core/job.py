@@ -57,6 +57,14 @@ class Job:
     settings: Settings
     place: Place
 
+    def is_current(self) -> bool:
+        """Say whether the file is still the one that was planned for."""
+        try:
+            status = self.source.path.stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.info.size_bytes, self.mtime_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class NothingNew:

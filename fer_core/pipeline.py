@@ -28,6 +28,7 @@ from fer_core import (
     pages,
     policy,
     progress,
+    repair,
     rows,
     slides,
     track,
@@ -122,8 +123,13 @@ def night(
         policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
     progress.tell("found", "", len(found.sources))
     store = Store(settings.out)
+    # A damaged table must cost neither this night nor the ones to come.
+    if torn := repair.find_torn(store):
+        folder = repair.set_aside(store, torn)
+        _log.warning("%d files of damaged tables were set aside in %s.", len(torn), folder)
     outcomes = [_failed(store, settings, path, path.parent.name, e) for path, e in found.failed]
     outcomes += [one(source) for source in found.sources]
+    _retire_replaced(store, outcomes)
     worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
     store.remember_night(Worked(datetime.now(UTC).isoformat("T", "seconds"), tuple(worked_on)))
     index = pages.write_index(store, settings.report)
@@ -233,7 +239,8 @@ def finish(
                 hint="Try to play it; if it does not play, record or export it again.",
             )
         )
-    if any(part is None for part in stored) or not _unchanged(job):
+    if any(part is None for part in stored) or not job.is_current():
+        store.clear_work(job.recording_id)
         raise TransientError(
             f"{job.source.path.name!r} or its work files changed while it was being read.",
             hint="Run again once the file is complete.",
@@ -306,7 +313,6 @@ def finish(
     store.commit(job.place, tables, provenance)
     if before is not None and before != pages.path(store, job.recording_id):
         before.unlink(missing_ok=True)  # its course has another name now
-    _retire(store, job.source.path, keep=job.recording_id)
     store.clear_work(job.recording_id)
     return Outcome(
         path=job.source.path,
@@ -317,14 +323,6 @@ def finish(
         video_s=observations.content_end_s,
         people=summary["people_median"],
     )
-
-
-def _unchanged(job: Job) -> bool:
-    try:
-        status = job.source.path.stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (job.info.size_bytes, job.mtime_ns)
 
 
 def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
@@ -385,9 +383,16 @@ def _failed(
     return _with_page(outcome, store, settings)
 
 
-def _retire(store: Store, path: Path, *, keep: str) -> None:
-    """Remove what earlier content of the same file left behind: a failure, an unfinished copy."""
-    for recording_id in store.ids_of(rows.encodable(str(path))):
-        if recording_id != keep:
-            pages.remove(store, recording_id)
-            store.forget(recording_id)
+def _retire_replaced(store: Store, outcomes: Sequence[Outcome]) -> None:
+    """Remove what earlier content of the same files left behind: a failure, an unfinished copy.
+
+    Once a night for all, so that a run killed before it came to this is made good by the next.
+    """
+    now = {rows.encodable(str(o.path)): o.recording_id for o in outcomes if o.status != "failed"}
+    known = store.all("recordings", ["recording_id", "source_path", "status"])
+    stand = set(known[known["status"] != "failed"]["recording_id"])
+    for source_path, ids in known.groupby("source_path")["recording_id"]:
+        if (current := now.get(str(source_path))) in stand and current in set(ids):
+            for recording_id in set(ids) - {current}:
+                pages.remove(store, recording_id)
+                store.forget(recording_id)

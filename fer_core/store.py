@@ -184,11 +184,6 @@ class Store:
                 counts[path.stem] = pq.read_metadata(path).num_rows
         return counts
 
-    def ids_of(self, source_path: str) -> list[str]:
-        """Return the ids of all recordings that were read from a path."""
-        frame = self.all("recordings")
-        return [str(found) for found in frame[frame["source_path"] == source_path]["recording_id"]]
-
     def recording(self, recording_id: str) -> dict[str, Any] | None:
         """Return a recording's row with ``course`` and ``month``; None if it is unknown.
 

@@ -26,6 +26,7 @@ from webvtt.models import Timestamp
 
 from fer_core import progress
 from fer_core.errors import InputError
+from fer_core.folder import leads_out
 
 SUFFIXES: Final = (".transcript.vtt", ".vtt", ".cc.vtt")
 """Endings of a transcript beside a recording, the preferred first."""
@@ -146,7 +147,8 @@ def fingerprint(recording: Path) -> str | None:
     """Return the sha256 of the transcript beside a recording; None without one that can be read."""
     found = beside(recording)
     try:
-        return hashlib.sha256(found.read_bytes()).hexdigest() if found else None
+        readable = found is not None and not leads_out(found)
+        return hashlib.sha256(found.read_bytes()).hexdigest() if found and readable else None
     except OSError:
         return None
 
@@ -174,9 +176,14 @@ def read_transcript(path: Path) -> Transcript:
     """Read a WebVTT file; names of speakers (``Name: text``, ``<v Name>``) are not kept.
 
     Raises:
-        InputError: the file is unreadable, too large, or no WebVTT.
+        InputError: the file is unreadable, elsewhere, too large, or no WebVTT.
     """
     try:
+        if leads_out(path):
+            raise InputError(
+                f"The transcript {path.name!r} is a link that leads out of its folder.",
+                hint="Copy it beside its recording.",
+            )
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(
                 f"The transcript {path.name!r} is larger than {_MOST_BYTES // 1_000_000} MB.",

@@ -232,6 +232,13 @@ RECIPES: Final[dict[str, tuple[Sequence[Fraction], Sequence[str], dict[str, Any]
     "old.avi": (STEADY, ("-c:v", "mpeg4", "-q:v", "3", "-g", "60"), {"unit": "1:25"}),
     "old.wmv": (STEADY, ("-c:v", "wmv2", "-q:v", "3", "-g", "60"), {"unit": "1:25"}),
     "picture.gif": (steady(20, 13), (), {"unit": "1:100"}),
+    "interlaced.mp4": (
+        STEADY,
+        ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-flags", "+ilme+ildct"),
+        {},
+    ),
+    "quick.mp4": (steady(120, 13.4), (*H264, "-g", "240"), {}),
+    "portrait.mp4": (STEADY, (*H264, "-g", "60"), {"size": (96, 168)}),
 }
 """Recordings of many kinds: times, options of the encoder, further arguments of write_clip."""
 

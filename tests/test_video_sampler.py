@@ -115,6 +115,26 @@ def test_sound_that_starts_before_time_shifts_by_less_than_a_picture(folder):
         assert truth.number_at(k) - 1 <= number <= truth.number_at(k)
 
 
+def test_what_an_edit_list_hides_is_not_shown(library):
+    whole = library.clip("steady.mp4").path
+    # A copy can begin at a key picture only; an edit list hides what comes before the wanted time.
+    edited = whole.with_name("edited.mp4")
+    ffmpeg("-ss", "3", "-i", whole, "-t", "6", "-c", "copy", edited)
+    images, done = take(look(edited))
+    assert numbers(images) == {k: 25 * (k + 3) for k in images}
+    assert done.content_end_s == pytest.approx(6, abs=0.2)
+
+
+def test_a_clock_that_goes_back_is_shown_by_its_times(library, folder):
+    # Matroska cannot say a time before zero: its first 2.2 seconds are written over the next.
+    path = folder / "back.mkv"
+    shifted = ("-output_ts_offset", "-2.2", "-avoid_negative_ts", "disabled")
+    ffmpeg("-i", library.clip("steady.mp4").path, "-c", "copy", *shifted, path)
+    images, _ = take(look(path))
+    # The pictures after them bear their number's time, less 2.2 s.
+    assert numbers(images) == {k: 25 * k if k < 3 else 25 * k + 55 for k in range(12)}
+
+
 @pytest.mark.parametrize("size", [(640, 512), (80, 64)])
 def test_a_change_of_size_in_the_middle_keeps_time_and_size(size, folder):
     vp8 = RECIPES["vp8.webm"][1]
