@@ -40,6 +40,7 @@ help:
 	@echo "make bench   what one recording costs, stage by stage"
 	@echo "make chaos   kills runs at random moments and compares what the next run makes of it (ARGS=100)"
 	@echo "make fuzz    runs the night over mutated recordings (ARGS=2000)"
+	@echo "make soak    reads six hours of video and watches the memory (ARGS=6)"
 	@echo "make wheel   dist/lecturepulse-*.whl"
 	@echo "make lock    renew requirements*.lock after a change in pyproject.toml"
 	@echo "             (ARGS=--upgrade takes new releases of everything)"
@@ -96,6 +97,10 @@ chaos: setup-dev
 .PHONY: fuzz
 fuzz: setup-dev
 	@$(BIN)/python tools/fuzz.py $(ARGS)
+
+.PHONY: soak
+soak: setup-dev
+	@$(BIN)/python tools/soak.py $(ARGS)
 
 .PHONY: wheel
 wheel: setup
