@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -188,6 +188,15 @@ def test_a_schedule_survives_its_ends_and_gives_the_tables_of_the_core(home):
         return found["state"]["type"]
 
     wait_for(lambda: state(cut_off) == "RUNNING", serving, 200)
+    # One at a time: these stay due until the machine goes off.
+    due = [datetime.now(UTC) - timedelta(minutes=minutes) for minutes in (3, 2, 1)]
+    late = [
+        serving.ask(
+            f"deployments/{deployment['id']}/create_flow_run",
+            state={"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}},
+        )["id"]
+        for at in due
+    ]
     os.killpg(serving.process.pid, signal.SIGKILL)
     none_left(serving.process.pid, serving.url)  # its server notices by itself
 
@@ -195,6 +204,8 @@ def test_a_schedule_survives_its_ends_and_gives_the_tables_of_the_core(home):
     serving = Serving(home, "--cron", "* * * * *")
     serving.deployment()
     assert state(cut_off) == "CRASHED"
+    # Of the nights missed one is made up for.
+    assert [state(run) == "CANCELLED" for run in late] == [True, True, False]
     wait_for((out / "reports" / "index.html").exists, serving, 300)
     serving.wait(signal.SIGTERM)
     none_left(serving.process.pid, serving.url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -160,3 +161,38 @@ def test_a_run_told_to_stop_keeps_what_it_saw(
     assert again.status == "done"
     assert tables(out) == tables(tmp_path / "whole")
     assert not list(out.glob("work/*/*/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("conductor", ["--no-prefect", "--prefect"])
+def test_a_signal_ends_a_run_in_good_order(conductor: str, inbox: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["run", str(inbox), "--out", str(out), "--jurisdiction", "IN", conductor]
+    environment = os.environ | {
+        "HOME": str(tmp_path),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "LECTUREPULSE_DISCOVERY__SETTLE_S": "0",
+        "LECTUREPULSE_RUN__WORKERS": "1",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "fer_core", *words],
+        cwd=EXAMPLE.parents[2],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("work/*/*")):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    began = time.monotonic()
+    run.send_signal(signal.SIGTERM)
+    said, _ = run.communicate(timeout=60)
+    assert time.monotonic() - began < 30
+    assert run.returncode == 143, said
+    assert said.rstrip().endswith("Stopped. What is finished is kept; run again to go on.")
+    assert "Traceback" not in said
+    assert not list(out.glob("tables/*"))
