@@ -45,6 +45,7 @@ def heeding(limit_s: float) -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    main = threading.get_ident()
     overdue = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
@@ -58,7 +59,8 @@ def heeding(limit_s: float) -> Generator[None]:
 
     def expire() -> None:
         overdue.set()
-        os.kill(os.getpid(), signal.SIGTERM)
+        # To that thread: another one that gets the signal would leave it asleep.
+        signal.pthread_kill(main, signal.SIGTERM)
         end.start()
 
     clock = threading.Timer(limit_s, expire)
