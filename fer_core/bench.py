@@ -15,7 +15,7 @@ from typing import Any
 from fer_core import inbox, pipeline, segment, video
 from fer_core.errors import InputError
 from fer_core.inbox import Source
-from fer_core.pipeline import Outcome
+from fer_core.outcome import Outcome
 from fer_core.settings import Settings
 from fer_core.store import Store
 

@@ -7,14 +7,19 @@ thumbnails too small to know anybody by, never pictures.
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from fer_core.records import Faces, Observations
+
+_STALE_S: Final = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,15 @@ def _or_not_at_all(part: Path) -> Generator[None]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def forget_stale(work: Path) -> None:
+    """Remove the work files of recordings that no run has come back to for a week."""
+    oldest_s = time.time() - _STALE_S
+    for folder in work.glob("*"):
+        with suppress(OSError):
+            if all(path.stat().st_mtime < oldest_s for path in (folder, *folder.rglob("*"))):
+                shutil.rmtree(folder)
 
 
 def restore(path: Path) -> tuple[Observations, Effort] | None:

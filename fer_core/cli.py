@@ -19,7 +19,7 @@ from fer_core.errors import ConfigError, EnvironmentProblem, InputError, Lecture
 
 if TYPE_CHECKING:
     from fer_core.config import Loaded
-    from fer_core.pipeline import Night
+    from fer_core.outcome import Night
 
 app = App(
     name="lecturepulse",
@@ -125,7 +125,13 @@ def _with_prefect(
         from flows.nightly import nightly
 
         given = [str(Path(path).expanduser().absolute()) for path in paths]
-        return nightly(given, str(config) if config else None, _plain(flags), force=force)
+        try:
+            return nightly(given, str(config) if config else None, _plain(flags), force=force)
+        except LecturePulseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever befalls Prefect, the recordings can be read
+            progress.tell("note", f"Prefect failed ({type(error).__name__}); going on without it.")
+    return _without_server(paths, config, flags, loaded, force=force)
 
 
 @app.command
@@ -218,7 +224,9 @@ def query(
     if csv:
         frame.to_csv(sys.stdout, index=False)
     elif json:
-        sys.stdout.write((frame.to_json(orient="records", date_format="iso") or "[]") + "\n")
+        sys.stdout.write(
+            (frame.to_json(orient="records", date_format="iso", default_handler=str) or "[]") + "\n"
+        )
     else:
         terminal.table(frame)
     return 0

@@ -52,6 +52,7 @@ def keep_failure(
         "version": __version__,
         **dict.fromkeys(_COUNTS.split(), 0),
         **rows.measures(settings),
+        "settings_hash": _circumstances(path, settings),
         **rows.fault(error),
     }
     run = {
@@ -68,20 +69,33 @@ def keep_failure(
     return recording_id
 
 
-def quarantined(source: Source, store: Store) -> str | None:
+def quarantined(source: Source, store: Store, settings: Settings) -> str | None:
     """Return why a recording failed before, if the very same file would fail again; else None.
 
     Only what is wrong with the file itself counts: a fault that may pass is tried every night, and
-    so is everything after an update.
+    so is everything after an update, a change of its sidecar, its permissions, or the decoder's
+    limits.
     """
     recording_id = failed_id(source.path)
     row, runs = store.recording(recording_id), store.read("runs", recording_id)
     if row is None or row["status"] != "failed" or runs.empty:
         return None
     same = (row["source_bytes"], int(runs.iloc[0]["source_mtime_ns"])) == _stamp(source.path)
+    same = same and row["settings_hash"] == _circumstances(source.path, settings)
     if not same or row["error_code"] != InputError.code or row["version"] != __version__:
         return None
     return str(row["error_message"])
+
+
+def _circumstances(path: Path, settings: Settings) -> str:
+    """Return the hash of all that may make the same file end otherwise next time."""
+    sidecar, changed = b"", 0
+    with suppress(OSError):
+        changed = path.stat().st_ctime_ns  # permissions, too
+    with suppress(OSError, ValueError):
+        sidecar = path.with_suffix(".toml").read_bytes()
+    told = f"{changed} {settings.video.model_dump_json()} {settings.result_hash()}".encode()
+    return hashlib.sha256(told + sidecar).hexdigest()[:16]
 
 
 def failed_id(path: Path) -> str:

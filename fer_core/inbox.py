@@ -187,7 +187,7 @@ def _expanded(paths: Iterable[str | Path]) -> list[tuple[Path, bool]]:
         with suppress(RuntimeError):  # no such user: then the tilde belongs to the name
             path = path.expanduser()
         matches: list[str] = []
-        if glob.has_magic(str(path)) and not _exists(path):
+        if glob.has_magic(str(path)) and not is_there(path):
             matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute
         found += [(Path(match).absolute(), False) for match in matches]
         if not matches:
@@ -195,7 +195,8 @@ def _expanded(paths: Iterable[str | Path]) -> list[tuple[Path, bool]]:
     return found
 
 
-def _exists(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Say whether there is a file or folder that can be looked at."""
     try:
         path.stat()
     except (OSError, ValueError):

@@ -15,6 +15,7 @@ import pandas as pd
 
 from fer_core import __version__, assets, inbox, policy, video
 from fer_core.assets import ModelAsset
+from fer_core.errors import InputError
 from fer_core.inbox import Source
 from fer_core.policy import Permission
 from fer_core.records import Chapter, Segment, VideoInfo
@@ -73,10 +74,12 @@ class NothingNew:
     Attributes:
         recording_id: the rows that already tell everything about it.
         message: why, one sentence.
+        moved: its rows name another path, at which it is no longer.
     """
 
     recording_id: str
     message: str
+    moved: bool = False
 
 
 def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Job | NothingNew:
@@ -108,7 +111,9 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
     info = video.probe(source.path, ffmpeg, settings.video)
     started_at = source.started_at or info.created
     month = f"{started_at:%Y-%m}" if started_at else UNKNOWN_MONTH
-    key = f"{sha256} {settings.result_hash()} {model.sha256 if model else ''} {SCHEMA_VERSION}"
+    limits = settings.video.model_dump_json(exclude={"ffmpeg", "timeout_factor"})
+    parts = (sha256, settings.result_hash(), model.sha256 if model else "", SCHEMA_VERSION, limits)
+    key = " ".join(map(str, parts))
     return Job(
         source=replace(source, started_at=started_at),
         recording_id=recording_id,
@@ -138,7 +143,7 @@ def _known(
     if row is None or row["status"] == "failed":
         return None
     earlier = Path(row["source_path"])
-    if earlier != source.path and earlier.exists():
+    if earlier != source.path and _holds(earlier, sha256):
         return NothingNew(sha256[:16], f"Same content as {earlier.name!r}, which is done.")
     wanted: dict[str, Any] = {
         "source_sha256": sha256,
@@ -165,7 +170,20 @@ def _known(
         within = {int(c.start_s): c.title for c in chapters if c.start_s < row["seconds"]}
         if known != within:
             return None
+    if earlier != source.path:
+        return NothingNew(
+            sha256[:16],
+            f"Nothing has changed but its name, which was {earlier.name!r}.",
+            moved=True,
+        )
     return NothingNew(sha256[:16], "Nothing has changed since it was done.")
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return inbox.content_sha256(path) == sha256
+    except InputError:
+        return False
 
 
 def _chapters(source: Source) -> tuple[Chapter, ...]:

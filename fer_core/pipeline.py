@@ -12,10 +12,9 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -45,55 +44,13 @@ from fer_core.errors import InputError, LecturePulseError, TransientError
 from fer_core.folder import need_space
 from fer_core.inbox import Source
 from fer_core.job import Job, NothingNew
+from fer_core.outcome import Night, Outcome
 from fer_core.records import Observations, Segment
 from fer_core.settings import Settings
 from fer_core.store import Store, Worked
 from fer_core.wording import words
 
-Status = Literal["done", "partial", "failed", "skipped"]
 _log = logging.getLogger("lecturepulse")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one recording ended.
-
-    Attributes:
-        path: the recording.
-        status: done, partial (good seconds kept), failed or skipped (nothing new).
-        recording_id: None if it never got one.
-        message: one sentence; empty when done.
-        hint: what to do about it.
-        page: the lecture page, if there is one.
-        video_s: seconds of video covered.
-        wall_s: time it took.
-        people: median number of people visible.
-    """
-
-    path: Path
-    status: Status
-    recording_id: str | None = None
-    message: str = ""
-    hint: str = ""
-    page: Path | None = None
-    video_s: float = 0.0
-    wall_s: float = 0.0
-    people: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Night:
-    """How a run over an inbox ended."""
-
-    outcomes: tuple[Outcome, ...]
-    waiting: tuple[Path, ...]
-    index: Path
-
-    @property
-    def exit_code(self) -> int:
-        """0 if all is done or nothing was to do, 1 if a recording failed or is partial."""
-        return int(any(outcome.status in ("failed", "partial") for outcome in self.outcomes))
-
 
 SegmentResult = Path | InputError
 LookAll = Callable[[Job], Sequence[SegmentResult]]
@@ -127,9 +84,10 @@ def night(
     if torn := repair.find_torn(store):
         folder = repair.set_aside(store, torn)
         _log.warning("%d files of damaged tables were set aside in %s.", len(torn), folder)
-    outcomes = [_failed(store, settings, path, path.parent.name, e) for path, e in found.failed]
+    outcomes = [failed(settings, path, error) for path, error in found.failed]
     outcomes += [one(source) for source in found.sources]
     _retire_replaced(store, outcomes)
+    checkpoint.forget_stale(store.root / "work")
     worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
     store.remember_night(Worked(datetime.now(UTC).isoformat("T", "seconds"), tuple(worked_on)))
     index = pages.write_index(store, settings.report)
@@ -165,12 +123,16 @@ def process_recording(
     retried = force or settings.run.retry_failed
     need_space(store.root, settings.run.min_free_mb)
     try:
-        if not retried and (before := failures.quarantined(source, store)):
+        if not retried and (before := failures.quarantined(source, store, settings)):
             message = f"Failed before and has not changed: {before}"
             hint = "Mend or replace it; --retry-failed tries it again as it is."
             failed = failures.failed_id(source.path)
             outcome = Outcome(source.path, "skipped", failed, message, hint)
         elif isinstance(job := jobs.plan(source, settings, store, force=force), NothingNew):
+            if job.moved:
+                where = {"source_path": str(source.path), "source_name": source.path.name}
+                store.amend(job.recording_id, **{k: rows.encodable(v) for k, v in where.items()})
+                pages.remove(store, job.recording_id)
             outcome = Outcome(source.path, "skipped", job.recording_id, job.message)
         else:
             progress.tell("started", source.path.name, job.info.duration_s_from_header or 0)
@@ -373,10 +335,15 @@ def _cut_short(job: Job, observations: Observations) -> InputError | None:
     )
 
 
+def failed(settings: Settings, path: Path, error: LecturePulseError) -> Outcome:
+    """Keep why a file could not even be taken for a recording; return how it ended."""
+    return _failed(Store(settings.out), settings, path, path.parent.name, error)
+
+
 def _failed(
     store: Store, settings: Settings, path: Path, course: str, error: LecturePulseError
 ) -> Outcome:
-    if not path.exists():
+    if not inbox.is_there(path):
         return Outcome(path, "failed", None, error.message, error.hint)
     recording_id = failures.keep_failure(store, settings, path, course, error)
     outcome = Outcome(path, "failed", recording_id, error.message, error.hint)
@@ -393,6 +360,6 @@ def _retire_replaced(store: Store, outcomes: Sequence[Outcome]) -> None:
     stand = set(known[known["status"] != "failed"]["recording_id"])
     for source_path, ids in known.groupby("source_path")["recording_id"]:
         if (current := now.get(str(source_path))) in stand and current in set(ids):
-            for recording_id in set(ids) - {current}:
+            for recording_id in set(ids) - set(now.values()):
                 pages.remove(store, recording_id)
                 store.forget(recording_id)

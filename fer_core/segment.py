@@ -6,6 +6,7 @@ Detector and classifier are made once a thread and once a process. What the face
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import replace
@@ -39,20 +40,21 @@ def look(job: Job, segment: Segment) -> Path:
     """
     rate = job.settings.sampling.rate_hz
     path = job.work / f"segment-{segment.index:04d}.npz"
-    if stored := checkpoint.restore(path):
+    if (stored := checkpoint.restore(path)) and _fits(stored[0], segment, rate):
         progress.tell("advanced", job.source.path.name, len(stored[0].samples) / rate)
         return path
     begun = path.with_suffix(".begun")
     parts: list[tuple[Observations, checkpoint.Effort]] = []
-    if stored := checkpoint.restore(begun):
+    if (stored := checkpoint.restore(begun)) and _fits(stored[0], segment, rate):
         parts.append(stored)
         segment = replace(segment, start_s=round(stored[0].content_end_s))
         progress.tell("advanced", job.source.path.name, len(stored[0].samples) / rate)
     if stopping.requested.is_set():
         raise stopping.Stopped
     seen, effort, whole = _see(job, segment)
-    if len(seen.samples) or not parts:
-        parts.append((seen, effort))
+    if not whole and not len(seen.samples):
+        raise stopping.Stopped
+    parts.append((seen, effort))
     observations = Observations.concat([part for part, _ in parts])
     need_space(job.work, job.settings.run.min_free_mb)
     target = path if whole else begun
@@ -61,6 +63,16 @@ def look(job: Job, segment: Segment) -> Path:
     if not whole:
         raise stopping.Stopped
     return path
+
+
+def _fits(stored: Observations, segment: Segment, rate_hz: int) -> bool:
+    """Say whether a work file can be of this segment: one that was tampered with is made again."""
+    first, last = segment.start_s * rate_hz, math.inf
+    if segment.end_s is not None:
+        last = segment.end_s * rate_hz
+    within = not len(stored.samples) or first <= stored.samples[0] <= stored.samples[-1] < last
+    ends = 0 <= stored.content_end_s * rate_hz <= (stored.samples[-1:].sum() or first) + 1
+    return stored.rate_hz == rate_hz and within and bool(ends)
 
 
 def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, bool]:
@@ -85,11 +97,13 @@ def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, b
                 whole = False
                 break
     kept, end_s = len(samples), sampler.content_end_s or 0.0
-    faces, failures = reader.finish() if whole else reader.settled(), sampler.decode_failures
+    faces, failures = reader.finish() if whole else Faces.empty(), sampler.decode_failures
     if not whole:
-        kept = reader.settled_frames
+        # Behind damage a decoder that begins anew shows other pictures: all of it is seen again.
+        kept = 0 if sampler.failures_before(None) else reader.settled_frames
+        faces = reader.settled(kept)
         end_s = segment.start_s + kept // rate
-        failures = sampler.failures_before(end_s)
+        failures = 0
     observations = Observations(
         rate_hz=rate,
         samples=np.array(samples[:kept], np.int64),
@@ -111,13 +125,11 @@ class _Reader:
 
     Attributes:
         cpu_s: processor time of reading, seconds.
-        settled_frames: frames, whole seconds of them, after which another reader could go on: no
-            face is waiting there, so that the batches to come will be the same.
     """
 
     def __init__(self, job: Job) -> None:
         self.cpu_s = 0.0
-        self.settled_frames = 0
+        self._settled = [0]
         self._model = job.model
         self._rate_hz = job.settings.sampling.rate_hz
         self._least_px = job.settings.classification.min_face_px
@@ -138,7 +150,16 @@ class _Reader:
                 self._flush()
             self.cpu_s += time.process_time() - began
         if not self._waiting and len(self._parts) % self._rate_hz == 0:
-            self.settled_frames = len(self._parts)
+            self._settled.append(len(self._parts))
+
+    @property
+    def settled_frames(self) -> int:
+        """Frames, whole seconds of them, after which another reader can go on.
+
+        No face is waiting there, so that the batches to come will be the same; and there are more
+        frames, so that there is something to go on with.
+        """
+        return max(frames for frames in self._settled if frames < max(1, len(self._parts)))
 
     def finish(self) -> Faces:
         """Read what is waiting and return all faces."""
@@ -147,9 +168,9 @@ class _Reader:
         self.cpu_s += time.process_time() - began
         return self._read(self._parts)
 
-    def settled(self) -> Faces:
-        """Return the faces of ``settled_frames``."""
-        return self._read(self._parts[: self.settled_frames])
+    def settled(self, frames: int) -> Faces:
+        """Return the faces of the first frames, all of them settled."""
+        return self._read(self._parts[:frames])
 
     def _read(self, parts: list[Faces]) -> Faces:
         faces = Faces.concat(parts)

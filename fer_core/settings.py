@@ -273,6 +273,7 @@ class Run(_Section):
     max_hours: float = Field(
         20,
         gt=0,
+        le=24 * 365,
         allow_inf_nan=False,
         description="A run that takes longer is ended in good order; the next goes on.",
     )

@@ -20,6 +20,7 @@ requested: Final = threading.Event()
 """Set when every thread of this process has to come to an end."""
 
 _GRACE_S: Final = 60.0
+_LOOK_S: Final = 1.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -27,7 +28,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def heeding(limit_s: float) -> Generator[None]:
+def heeding(limit_s: float, *, with_parent: bool = False) -> Generator[None]:
     """Have Ctrl-C, SIGTERM and a limit of time end the block in good order.
 
     Only the main thread can heed signals; in any other this does nothing.
@@ -35,6 +36,7 @@ def heeding(limit_s: float) -> Generator[None]:
     Args:
         limit_s: seconds the block may take. If it has not ended a minute later, the process is
             ended as it is: a run that is stuck must not cost the nights to come.
+        with_parent: whether the block ends, too, once the process that started this one is gone.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -63,14 +65,24 @@ def heeding(limit_s: float) -> Generator[None]:
         signal.pthread_kill(main, signal.SIGTERM)
         end.start()
 
+    def follow(parent: int) -> None:
+        while not done.wait(_LOOK_S):
+            if os.getppid() != parent:
+                signal.pthread_kill(main, signal.SIGTERM)
+                return
+
+    done = threading.Event()
     clock = threading.Timer(limit_s, expire)
     end = threading.Timer(_GRACE_S, os._exit, (EnvironmentProblem.exit_code,))
     clock.daemon = end.daemon = True
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     clock.start()
+    if with_parent:
+        threading.Thread(target=follow, args=(os.getppid(),), daemon=True).start()
     try:
         yield
     finally:
+        done.set()
         clock.cancel()
         end.cancel()
         for number, handler in before.items():

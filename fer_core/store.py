@@ -318,7 +318,7 @@ class Store:
 
     def _write_table(self, path: Path, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         self._replace(path, sink.getvalue().to_pybytes())
 
     def _replace(self, path: Path, data: bytes) -> None:
@@ -344,7 +344,7 @@ class Store:
 def _readable(path: Path) -> Generator[None]:
     try:
         yield
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeError) as error:
         raise StoreError(
             f"The table {path} cannot be read: {error}.",
             hint="Remove the file and run again; its recording is then computed anew.",
@@ -356,7 +356,8 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     schema = TABLES[path.parts[-4]]
     wanted = list(columns or schema.names)
     with _readable(path):
-        table = pq.ParquetFile(path).read(wanted, use_threads=False)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        table = file.read(wanted, use_threads=False)
     for name in wanted:
         if name not in table.schema.names:
             kind = schema.field(name).type

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fer_core.errors import LecturePulseError
-    from fer_core.pipeline import Outcome
+    from fer_core.outcome import Outcome
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)

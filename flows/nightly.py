@@ -3,6 +3,7 @@
 # Prefect's decorators lose the types of what they decorate.
 # pyright: reportUnknownMemberType=false, reportFunctionMemberAccess=false
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from fer_core import config as configuration
 from fer_core import pipeline, stopping
 from fer_core.inbox import Source
-from fer_core.pipeline import Night, Outcome
+from fer_core.outcome import Night, Outcome
 from fer_core.store import Store
-from flows.recording import recording
+from flows.recording import as_text, recording
 
 
 @flow(name="nightly", persist_result=False)
@@ -40,18 +41,20 @@ def nightly(
     )
 
     def one(source: Source) -> Outcome:
-        outcome: Outcome = conduct(str(source.path), config, flags, force=force)
+        outcome: Outcome = conduct(as_text(source.path), config, flags, force=force)
         if outcome.page is not None:
             create_link_artifact(
                 outcome.page.as_uri(),
-                link_text=source.path.name,
+                link_text=as_text(source.path),
                 key=f"report-{outcome.recording_id}",
-                description=f"Report of {source.path.name}",
+                description=f"Report of {as_text(source.path)}",
             )
         return outcome
 
     limit_s = 3600 * settings.run.max_hours
-    with stopping.heeding(limit_s), Store(settings.out).writing():
+    # Prefect's runner conducts in a process of its own, which must not go on alone.
+    orphaned = "PREFECT__FLOW_RUN_ID" in os.environ
+    with stopping.heeding(limit_s, with_parent=orphaned), Store(settings.out).writing():
         night = pipeline.night(paths, settings, one)
     create_markdown_artifact(
         as_markdown(night), key="night", description="What happened to each recording"

@@ -4,8 +4,10 @@
 # pyright: reportUnknownMemberType=false, reportUntypedFunctionDecorator=false
 # pyright: reportFunctionMemberAccess=false, reportCallIssue=false, reportArgumentType=false
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote, unquote_to_bytes
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -17,8 +19,28 @@ from fer_core import config as configuration
 from fer_core import inbox, pipeline, segment, stopping
 from fer_core.errors import InputError, TransientError
 from fer_core.job import Job
-from fer_core.pipeline import Outcome, SegmentResult
+from fer_core.outcome import Outcome
+from fer_core.pipeline import SegmentResult
 from fer_core.records import Segment
+
+_GONE: Final = InputError("It changed moments ago.", hint="Run again once it is complete.")
+_BYTES: Final = "bytes:"
+
+
+def as_text(path: Path) -> str:
+    """Return a path as a flow's parameter: names are bytes, and Prefect takes true text only."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return _BYTES + quote(os.fsencode(path))
+    return str(path)
+
+
+def as_path(text: str) -> Path:
+    """Return the path that ``as_text`` wrote."""
+    if text.startswith(_BYTES):
+        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_BYTES))))
+    return Path(text)
 
 
 def _passing(_task: object, _run: TaskRun, state: State[Any]) -> bool:
@@ -79,7 +101,11 @@ def recording(
         force: do it again even if nothing has changed.
     """
     settings = configuration.load(Path(config) if config else None, flags).settings
-    (source,) = inbox.discover([path], settings.discovery).sources
+    found = inbox.discover([as_path(path)], settings.discovery)
+    if not found.sources:  # it went, or its sidecar was spoilt, since the night began
+        where, error = found.failed[0] if found.failed else (as_path(path), _GONE)
+        return pipeline.failed(settings, where, error)
+    (source,) = found.sources
     return pipeline.process_recording(
         source, settings, force=force, look_all=in_tasks, runner="prefect"
     )

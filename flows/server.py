@@ -26,6 +26,7 @@ _APP: Final = "prefect.server.api.server:create_app"
 _EPHEMERAL: Final = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"}
 # Empty, since any word at all would mean yes.
 _SCHEDULES: Final = {"PREFECT__SERVER_EPHEMERAL": "", "PREFECT_UI_ENABLED": "1"}
+_OURS_S: Final = 0.5
 _SERVER_END_S: Final = 20
 _SERVER_START_S: Final = 180  # it takes 8 to 15 s on a small machine, longer on a busy one
 
@@ -64,7 +65,7 @@ def running(*, log_level: str = "WARNING", schedules: bool = False) -> Generator
         _reach(url)
         yield url
         return
-    port = _free_port()
+    port = _free_port(_PREFECT_PORT if schedules else 0)
     url = f"http://127.0.0.1:{port}/api"
     purpose = _SCHEDULES if schedules else _EPHEMERAL
     child = subprocess.Popen(
@@ -103,8 +104,8 @@ def _reach(url: str) -> None:
         )
 
 
-def _free_port() -> int:
-    for port in (_PREFECT_PORT, 0):
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -123,7 +124,10 @@ def _await(url: str, child: subprocess.Popen[bytes]) -> None:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback, http
                 if answer.status == HTTPStatus.OK:
-                    return
+                    # Another's server may have taken the port meanwhile: then ours ends now.
+                    time.sleep(_OURS_S)
+                    if child.poll() is None:
+                        return
         except OSError:
             time.sleep(0.5)
     raise EnvironmentProblem(

@@ -15,7 +15,7 @@ import pytest
 from fer_core import checkpoint, config, pipeline, progress, segment, stopping
 from fer_core.errors import EnvironmentProblem
 from fer_core.inbox import discover
-from fer_core.pipeline import Outcome
+from fer_core.outcome import Outcome
 from fer_core.settings import Settings
 from fer_core.store import Store
 from fer_core.video import find_ffmpeg
