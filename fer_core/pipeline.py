@@ -84,7 +84,7 @@ def night(
     if torn := repair.find_torn(store):
         folder = repair.set_aside(store, torn)
         _log.warning("%d files of damaged tables were set aside in %s.", len(torn), folder)
-    outcomes = [failed(settings, path, error) for path, error in found.failed]
+    outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
     outcomes += [one(source) for source in found.sources]
     _retire_replaced(store, outcomes)
     checkpoint.forget_stale(store.root / "work")
@@ -335,7 +335,7 @@ def _cut_short(job: Job, observations: Observations) -> InputError | None:
     )
 
 
-def failed(settings: Settings, path: Path, error: LecturePulseError) -> Outcome:
+def failed_before_reading(settings: Settings, path: Path, error: LecturePulseError) -> Outcome:
     """Keep why a file could not even be taken for a recording; return how it ended."""
     return _failed(Store(settings.out), settings, path, path.parent.name, error)
 

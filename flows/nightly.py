@@ -16,7 +16,7 @@ from fer_core import pipeline, stopping
 from fer_core.inbox import Source
 from fer_core.outcome import Night, Outcome
 from fer_core.store import Store
-from flows.recording import as_text, recording
+from flows.recording import path_as_text, recording
 
 
 @flow(name="nightly", persist_result=False)
@@ -41,13 +41,13 @@ def nightly(
     )
 
     def one(source: Source) -> Outcome:
-        outcome: Outcome = conduct(as_text(source.path), config, flags, force=force)
+        outcome: Outcome = conduct(path_as_text(source.path), config, flags, force=force)
         if outcome.page is not None:
             create_link_artifact(
                 outcome.page.as_uri(),
-                link_text=as_text(source.path),
+                link_text=path_as_text(source.path),
                 key=f"report-{outcome.recording_id}",
-                description=f"Report of {as_text(source.path)}",
+                description=f"Report of {path_as_text(source.path)}",
             )
         return outcome
 

@@ -27,7 +27,7 @@ _GONE: Final = InputError("It changed moments ago.", hint="Run again once it is 
 _BYTES: Final = "bytes:"
 
 
-def as_text(path: Path) -> str:
+def path_as_text(path: Path) -> str:
     """Return a path as a flow's parameter: names are bytes, and Prefect takes true text only."""
     try:
         str(path).encode()
@@ -36,8 +36,8 @@ def as_text(path: Path) -> str:
     return str(path)
 
 
-def as_path(text: str) -> Path:
-    """Return the path that ``as_text`` wrote."""
+def text_as_path(text: str) -> Path:
+    """Return the path that ``path_as_text`` wrote."""
     if text.startswith(_BYTES):
         return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_BYTES))))
     return Path(text)
@@ -101,10 +101,10 @@ def recording(
         force: do it again even if nothing has changed.
     """
     settings = configuration.load(Path(config) if config else None, flags).settings
-    found = inbox.discover([as_path(path)], settings.discovery)
+    found = inbox.discover([text_as_path(path)], settings.discovery)
     if not found.sources:  # it went, or its sidecar was spoilt, since the night began
-        where, error = found.failed[0] if found.failed else (as_path(path), _GONE)
-        return pipeline.failed(settings, where, error)
+        where, error = found.failed[0] if found.failed else (text_as_path(path), _GONE)
+        return pipeline.failed_before_reading(settings, where, error)
     (source,) = found.sources
     return pipeline.process_recording(
         source, settings, force=force, look_all=in_tasks, runner="prefect"

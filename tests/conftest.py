@@ -2,11 +2,12 @@
 
 import os
 import shutil
+from fractions import Fraction
 
 import pytest
 
-from fer_core import report
-from tests import pages
+from fer_core import cli, report
+from tests import clips, pages
 
 
 def pytest_collection_modifyitems(items):
@@ -45,3 +46,38 @@ def _no_error_logged(caplog):
         if record.name.startswith("lecturepulse") and record.levelname in ("ERROR", "CRITICAL")
     ]
     assert not errors
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """A recording of 12 seconds without anybody."""
+    path = tmp_path_factory.mktemp("clip") / "class.mp4"
+    clips.write_clip(path, clips.steady(Fraction(5), 12))
+    return path
+
+
+@pytest.fixture
+def inbox(tmp_path, clip):
+    """The course of an inbox, with that recording in it."""
+    folder = tmp_path / "inbox" / "maths"
+    folder.mkdir(parents=True)
+    shutil.copy(clip, folder)
+    return folder
+
+
+@pytest.fixture
+def night(monkeypatch, capsys, tmp_path):
+    """Run over that inbox in this process; give exit code and everything said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    # The limit's own message would come first.
+    monkeypatch.setenv("LECTUREPULSE_RUN__MIN_FREE_MB", "0")
+
+    def run(out="out"):
+        given = ("run", "inbox", "--out", out, "--jurisdiction", "IN", "--no-prefect")
+        with pytest.raises(SystemExit) as ended:
+            cli.main(given)
+        captured = capsys.readouterr()
+        return int(str(ended.value.code)), captured.out + captured.err
+
+    return run

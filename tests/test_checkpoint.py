@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 import zipfile
 from dataclasses import fields
 
@@ -160,6 +161,18 @@ def test_it_holds_no_picture(tmp_path, seen):
     allowed = {f.name for f in fields(Faces)} | {f.name for f in fields(Observations)} | {"effort"}
     with zipfile.ZipFile(path) as archive:
         assert {name.removesuffix(".npy") for name in archive.namelist()} <= allowed - {"faces"}
+
+
+def test_work_that_nobody_comes_back_to_goes_after_a_week(tmp_path, seen):
+    for name, days in (("old", 8), ("new", 1)):
+        path = tmp_path / name / "key" / "segment.npz"
+        path.parent.mkdir(parents=True)
+        checkpoint.keep(path, seen, EFFORT)
+        then = time.time() - days * 24 * 3600
+        for each in (path, path.parent, path.parent.parent):
+            os.utime(each, (then, then))
+    checkpoint.forget_stale(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_efforts_add_up():

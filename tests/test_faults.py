@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_core import assets, cli, pipeline
+from fer_core import assets, pipeline
 from fer_core.errors import StoreError
 from fer_core.job import Job
 from fer_core.store import Store
@@ -24,39 +24,6 @@ REPO = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {"LECTUREPULSE_DISCOVERY__SETTLE_S": "0", "LECTUREPULSE_RUN__MIN_FREE_MB": "0"}
 
 Night = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "class.mp4"
-    clips.write_clip(path, clips.steady(Fraction(5), 12))
-    return path
-
-
-@pytest.fixture
-def inbox(tmp_path: Path, clip: Path) -> Path:
-    folder = tmp_path / "inbox" / "maths"
-    folder.mkdir(parents=True)
-    shutil.copy(clip, folder)
-    return folder
-
-
-@pytest.fixture
-def night(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Night:
-    monkeypatch.chdir(tmp_path)
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-
-    def run(out: str = "out") -> tuple[int, str]:
-        given = ("run", "inbox", "--out", out, "--jurisdiction", "IN", "--no-prefect")
-        with pytest.raises(SystemExit) as ended:
-            cli.main(given)
-        captured = capsys.readouterr()
-        return int(str(ended.value.code)), captured.out + captured.err
-
-    return run
 
 
 def start(inbox: Path, out: Path, *before: str) -> subprocess.Popen[str]:
@@ -295,64 +262,6 @@ def test_without_its_weights_nothing_is_begun(
     assert "lecturenet" in said
     assert "Hint: " in said
     assert not list((tmp_path / "out").rglob("*.parquet"))
-
-
-NAMES = [
-    'it\'s "quoted".mp4',
-    "two\nlines.mp4",
-    "<script>alert(1)</script>.mp4".replace("/", "\u2215"),
-    "a..mp4",
-    "-i.mp4",
-    "concat:a.mp4",
-    "%2e%2e%2f.mp4",
-    "\x1b[31mred\x1b[0m.mp4",
-    "课堂 🎓 é.mp4",
-    "a" * 251 + ".mp4",
-    "$(touch hacked);`touch hacked`.mp4",
-]
-
-
-@pytest.mark.slow
-def test_any_name_is_data_everywhere(night: Night, inbox: Path, clip: Path, tmp_path: Path) -> None:
-    (inbox / "class.mp4").unlink()
-    data = clip.read_bytes()
-    for number, name in enumerate(NAMES):
-        # Every one its own content: equal ones would be done once.
-        (inbox / name).write_bytes(data + bytes([number]))
-        (inbox / f"{name[:-4][:200]} broken.mp4").write_bytes(b"no video " + bytes([number]))
-
-    code, said = night()
-
-    assert code == 1
-    rows = Store(tmp_path / "out").all("recordings")
-    done = rows[rows["status"] == "done"]
-    assert sorted(done["source_name"]) == sorted(NAMES)
-    assert (rows["status"] == "failed").sum() == len(NAMES)
-    assert "\x1b" not in said
-    assert not list(tmp_path.rglob("hacked"))
-    # Pages are checked for tags by conftest; paths on disk hold ids and the course alone.
-    names = {path.name for path in (tmp_path / "out").rglob("*")}
-    assert not [name for name in names if "script" in name or "mp4" in name]
-    for log in (tmp_path / "out" / "logs").iterdir():
-        assert "\x1b" not in log.read_text("utf-8").split("Traceback")[0]
-        assert sum("recording: " in line for line in log.read_text("utf-8").splitlines()) == 1
-
-
-def test_a_link_beside_a_recording_leads_nowhere_else(
-    night: Night, inbox: Path, tmp_path: Path
-) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("WEBVTT\n\n00:00.000 --> 00:09.000\nnobody may know\n")
-    (inbox / "class.vtt").symlink_to(secret)
-    assert night()[0] == 0
-    page = next((tmp_path / "out" / "reports" / "maths").glob("*.html")).read_text("utf-8")
-    assert "nobody may know" not in page
-    assert Store(tmp_path / "out").all("recordings")["transcript_sha256"].isna().all()
-
-    (inbox / "class.toml").symlink_to(secret)
-    code, said = night()
-    assert code == 1
-    assert "'class.toml' is a link that leads out of its folder." in said
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ def test_the_index_of_a_thousand_lectures_is_quick_and_small() -> None:
     rows = tables.recordings(1000, courses=30)
     counts = dict.fromkeys(rows["recording_id"], 3)
 
-    start = time.perf_counter()
+    start = time.process_time()
     html = report.index_page(rows, moments_by_id=counts, last_night=list(rows["recording_id"][:9]))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
     root = pages.check(html)
     assert len(list(next(root.iter("tbody")).iter("tr"))) == 1000

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from fer_core.outcome import Outcome
 from fer_core.settings import Settings
 from fer_core.store import Store
 from fer_core.video import find_ffmpeg
+from tests import clips
 
 EXAMPLE = next((Path(__file__).resolve().parent.parent / "examples").rglob("*.mp4"))
 
@@ -196,3 +198,45 @@ def test_a_signal_ends_a_run_in_good_order(conductor: str, inbox: Path, tmp_path
     assert said.rstrip().endswith("Stopped. What is finished is kept; run again to go on.")
     assert "Traceback" not in said
     assert not list(out.glob("tables/*"))
+
+
+@pytest.mark.parametrize("last", [10, 12])
+def test_a_stop_at_the_last_sample_of_a_segment_leaves_one_to_go_on_with(
+    last: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    clips.write_clip(folder / "class.mp4", clips.steady(Fraction(5), 11.6))
+    # Presence mode: without expressions every second could be the last one kept.
+    flags: dict[str, object] = {
+        "deployment.jurisdiction": "DE",
+        "discovery.settle_s": 0,
+        "sampling.segment_s": 10,
+        "run.workers": 1,
+        "run.min_free_mb": 0,
+    }
+    assert one_recording(folder, tmp_path / "whole", flags).status == "done"
+    seen: list[float] = []
+
+    def listener(event: progress.Event) -> None:
+        if event.kind == "advanced":
+            seen.append(event.amount)
+            if len(seen) == last:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(stopping.Stopped), progress.listening(listener):
+        one_recording(folder, tmp_path / "out", flags)
+    assert one_recording(folder, tmp_path / "out", flags).status == "done"
+    assert tables(tmp_path / "out") == tables(tmp_path / "whole")
+
+
+def test_a_conductor_that_is_gone_ends_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "_LOOK_S", 0.05)
+
+    def work() -> None:
+        with stopping.heeding(60, with_parent=True):
+            monkeypatch.setattr(stopping.os, "getppid", lambda: 1)
+            time.sleep(20)
+
+    with pytest.raises(stopping.Stopped):
+        work()
