@@ -5,6 +5,7 @@ Heavy imports happen inside the commands, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -13,9 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from fer_core import __version__
-from fer_core.cli_model import app as model_app
-from fer_core.errors import ConfigError, EnvironmentProblem, InputError, LecturePulseError
+from fer_core import __version__, cli_config, cli_model, cli_privacy
+from fer_core.errors import (
+    ConfigError,
+    EnvironmentProblem,
+    InputError,
+    LecturePulseError,
+    StoreError,
+)
 
 if TYPE_CHECKING:
     from fer_core.config import Loaded
@@ -28,9 +34,10 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # main() says what is kept
 )
-config_app = App(name="config", help="Write or show the settings.")
-app.command(config_app)
-app.command(model_app)
+app.command(cli_config.app)
+app.command(cli_model.app)
+app.command(cli_privacy.app)
+app.command(cli_privacy.purge_results, name="purge")
 
 Config = Annotated[
     Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
@@ -155,7 +162,8 @@ def serve(
     root = loaded.settings.out.absolute()
     terminal.line("Starting Prefect …")
     alone = held(root, lock=".serving", by="lecturepulse serve looks after")
-    with alone, server.running(schedules=True) as url:
+    history = server.running(schedules=True, keep_days=loaded.settings.retention.days)
+    with alone, history as url:
         terminal.line(f"Reading {', '.join(given)} at '{cron}' ({timezone or 'UTC'}).")
         terminal.line(f"Prefect: {url.removesuffix('/api')}   Ctrl-C ends it.")
         with suppress(SystemExit):  # what Prefect's runner makes of SIGTERM
@@ -192,8 +200,8 @@ def report(
     with store.writing():
         known = store.all("recordings")["recording_id"] if every else [str(recording_id)]
         for wanted in known:
-            terminal.line(f"Report: {pages.write_lecture(store, wanted, loaded.settings.report)}")
-        terminal.line(f"Index:  {pages.write_index(store, loaded.settings.report)}")
+            terminal.line(f"Report: {pages.write_lecture(store, wanted, loaded.settings)}")
+        terminal.line(f"Index:  {pages.write_index(store, loaded.settings)}")
     return 0
 
 
@@ -221,6 +229,8 @@ def query(
             f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
         )
     frame = ask(store, sql)
+    if csv or json:
+        _note_export(store.root, sql, "csv" if csv else "json", len(frame))
     if csv:
         frame.to_csv(sys.stdout, index=False)
     elif json:
@@ -230,6 +240,16 @@ def query(
     else:
         terminal.table(frame)
     return 0
+
+
+def _note_export(root: Path, sql: str, form: str, rows: int) -> None:
+    from fer_core import audit, terminal
+
+    digest = hashlib.sha256(sql.encode()).hexdigest()[:16]
+    try:
+        audit.note(root, "exported", form=form, rows=rows, sql_sha256=digest)
+    except StoreError as error:  # somebody who may read the tables may not be allowed to write
+        terminal.line(f"Not noted in the audit log: {error.message}", console=terminal.err)
 
 
 @app.command
@@ -300,45 +320,6 @@ def bench(
         for name, value in figures.items():
             shown = f"{value:.2f}" if isinstance(value, float) else str(value)
             terminal.line(f"{name.replace('_', ' '):<24} {shown}")
-    return 0
-
-
-@config_app.command
-def init(
-    *,
-    path: Annotated[Path, Parameter(help="Where to write it.")] = Path("lecturepulse.toml"),
-    stdout: Annotated[bool, Parameter(help="Print it instead.", negative=())] = False,
-) -> int:
-    """Write a configuration file that lists every setting with its default."""
-    from fer_core import config, terminal
-
-    if stdout:
-        sys.stdout.write(config.as_toml())
-        return 0
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(config.as_toml())
-    except FileExistsError as error:
-        raise ConfigError(
-            f"{path} exists already.", hint="Remove it first, or give another --path."
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}.", hint="Give another --path."
-        ) from error
-    terminal.line(f"Written: {path.absolute()}")
-    return 0
-
-
-@config_app.command
-def show(*, config: Config = None) -> int:
-    """Print every setting in force, and where its value came from."""
-    loaded = _load(config, {})
-    from fer_core import terminal
-    from fer_core.settings import value_of
-
-    for name, origin in loaded.origins.items():
-        terminal.line(f"{name} = {value_of(loaded.settings, name)}  ({origin})")
     return 0
 
 

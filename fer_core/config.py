@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from fer_core.errors import ConfigError
-from fer_core.settings import ENV_PREFIX, Settings, leaves, value_of
+from fer_core.settings import ENV_PREFIX, Settings
 
 CONFIG_NAME: Final = "lecturepulse.toml"
 
@@ -60,6 +61,26 @@ def load(config: Path | None = None, flags: Mapping[str, Any] | None = None) -> 
     except ValidationError as error:
         raise _as_config_error(error, origins) from error
     return Loaded(settings, origins)
+
+
+def leaves() -> dict[str, FieldInfo]:
+    """Return every setting's field by its dotted name, in the order of ``settings``."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= {f"{name}.{key}": inner for key, inner in kind.model_fields.items()}
+        else:
+            found[name] = field
+    return found
+
+
+def value_of(settings: Settings, name: str) -> object:
+    """Return the value of a setting by its dotted name."""
+    value: object = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
 
 
 def as_toml() -> str:

@@ -23,7 +23,7 @@ from fer_core.store import UNKNOWN_MONTH, Place, Store
 
 _COUNTS: Final = (
     "decode_failures layout_changes slide_changes seconds seconds_scored seconds_suppressed "
-    "seconds_without_frames people_max faces faces_scored tracks"
+    "seconds_without_frames seconds_left_out people_max faces faces_scored tracks tracks_still"
 )
 
 

@@ -23,13 +23,13 @@ from typing import Annotated, Final
 from pydantic import (
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
 )
 
 from fer_core.errors import InputError
+from fer_core.exclude import Exclusion, Offset
 from fer_core.folder import leads_out
 from fer_core.settings import Discovery
 
@@ -43,20 +43,9 @@ _LAYOUT_WORDS: Final = {
     "camera": "camera",
     "classroom": "camera",
 }
-_TIME: Final = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{2})")
 # Clocks run on from the start, and months are four digits and two: neither may leave its range.
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(3000, 1, 1, tzinfo=UTC)
-
-
-def _seconds(value: object) -> object:
-    """Take 754, "12:34" and "1:02:03" for the same kind of thing: seconds from the start."""
-    if isinstance(value, str) and (match := _TIME.fullmatch(value.strip())):
-        hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return 3600 * hours + 60 * minutes + seconds
-    if isinstance(value, bool):
-        raise ValueError("needs seconds or a time such as 12:34")  # noqa: TRY004 - pydantic's way
-    return value
 
 
 class SidecarChapter(BaseModel):
@@ -64,7 +53,7 @@ class SidecarChapter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    at: Annotated[float, Field(ge=0, lt=1e6, allow_inf_nan=False), BeforeValidator(_seconds)]
+    at: Offset
     title: Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -79,6 +68,7 @@ class Sidecar(BaseModel):
     layout: Annotated[str, Field(pattern="^(gallery|speaker|camera)$")] | None = None
     synthetic: bool = False
     chapters: Annotated[tuple[SidecarChapter, ...], Field(max_length=1000)] = ()
+    exclude: Annotated[tuple[Exclusion, ...], Field(max_length=100)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +300,8 @@ def _read_sidecar(path: Path) -> Sidecar:
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(
             f"The sidecar {path.name!r} is wrong at '{name}': {first['msg']}.",
-            hint="It may hold course, title, started_at (with time zone), layout, synthetic and "
-            "chapters.",
+            hint="It may hold course, title, started_at (with time zone), layout, synthetic, "
+            "chapters and exclude.",
         ) from error
     # tomllib gives up in these two other ways on numbers too long and nesting too deep.
     except (ValueError, RecursionError) as error:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from fer_core import __version__, assets, inbox, policy, video
+from fer_core import __version__, assets, audit, exclude, inbox, policy, retention, video
 from fer_core.assets import ModelAsset
 from fer_core.errors import InputError
+from fer_core.exclude import Exclusion
 from fer_core.inbox import Source
 from fer_core.policy import Permission
 from fer_core.records import Chapter, Segment, VideoInfo
@@ -42,6 +43,7 @@ class Job:
         work: folder of the work files.
         settings: all settings.
         place: where its rows go.
+        exclusions: what is left out before faces are searched.
     """
 
     source: Source
@@ -57,6 +59,7 @@ class Job:
     work: Path
     settings: Settings
     place: Place
+    exclusions: tuple[Exclusion, ...]
 
     def is_current(self) -> bool:
         """Say whether the file is still the one that was planned for."""
@@ -72,12 +75,12 @@ class NothingNew:
     """A recording that need not be done.
 
     Attributes:
-        recording_id: the rows that already tell everything about it.
+        recording_id: the rows that already tell everything about it; None where there are none.
         message: why, one sentence.
         moved: its rows name another path, at which it is no longer.
     """
 
-    recording_id: str
+    recording_id: str | None
     message: str
     moved: bool = False
 
@@ -102,8 +105,12 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         mtime_ns = source.path.stat().st_mtime_ns
     except OSError as error:
         raise inbox.unreadable(source.path, error) from error
+    if retention.is_too_old(source.started_at, mtime_ns / 1e9, settings):
+        return NothingNew(None, "Older than retention.days; nothing about it is kept.")
     sha256 = inbox.content_sha256(source.path)
     recording_id = sha256[:16]
+    if not force and audit.reference(recording_id) in audit.purged(store.root):
+        return NothingNew(None, "Its results were deleted; --force reads it again.")
     if not force and (known := _known(source, sha256, settings, permission, model, store)):
         return known
 
@@ -111,9 +118,10 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
     info = video.probe(source.path, ffmpeg, settings.video)
     started_at = source.started_at or info.created
     month = f"{started_at:%Y-%m}" if started_at else UNKNOWN_MONTH
+    left_out = settings.privacy.exclude + source.sidecar.exclude
     limits = settings.video.model_dump_json(exclude={"ffmpeg", "timeout_factor"})
     parts = (sha256, settings.result_hash(), model.sha256 if model else "", SCHEMA_VERSION, limits)
-    key = " ".join(map(str, parts))
+    key = " ".join(map(str, (*parts, exclude.as_json(left_out))))
     return Job(
         source=replace(source, started_at=started_at),
         recording_id=recording_id,
@@ -128,6 +136,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         work=store.work_folder(recording_id, hashlib.sha256(key.encode()).hexdigest()[:16]),
         settings=settings,
         place=Place(source.course, month, recording_id),
+        exclusions=left_out,
     )
 
 
@@ -153,6 +162,7 @@ def _known(
         "schema_version": SCHEMA_VERSION,
         "mode": permission.mode,
         "synthetic": source.sidecar.synthetic,
+        "exclusions": exclude.as_json(settings.privacy.exclude + source.sidecar.exclude),
     }
     if source.sidecar.title is not None:
         wanted["title"] = source.sidecar.title
@@ -196,8 +206,6 @@ def _chapters(source: Source) -> tuple[Chapter, ...]:
 
 def described(job: Job) -> dict[str, Any]:
     """Return the columns of ``recordings`` that are known before the first frame."""
-    deployment = job.settings.deployment
-    exemption = f"{deployment.exemption}: {deployment.exemption_reason}"
     rate = job.info.frame_rate_from_header
     return {
         "recording_id": job.recording_id,
@@ -209,9 +217,8 @@ def described(job: Job) -> dict[str, Any]:
         "started_at": job.source.started_at,
         "synthetic": job.source.sidecar.synthetic,
         "mode": job.permission.mode,
-        "jurisdiction": deployment.jurisdiction,
-        "exemption": exemption if deployment.exemption else None,
-        "consent": deployment.consent,
+        "jurisdiction": job.settings.deployment.jurisdiction,
+        "exclusions": exclude.as_json(job.exclusions),
         "container": job.info.container,
         "codec": job.info.codec,
         "width": job.info.width,
@@ -228,4 +235,16 @@ def described(job: Job) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
         "ffmpeg_version": job.ffmpeg.version,
+        **on_record(job.settings),
+    }
+
+
+def on_record(settings: Settings) -> dict[str, str | None]:
+    """Return the columns of ``recordings`` that are only told: if they change, nothing is read."""
+    deployment, privacy = settings.deployment, settings.privacy
+    exemption = f"{deployment.exemption}: {deployment.exemption_reason}"
+    return {
+        "exemption": exemption if deployment.exemption else None,
+        "consent": deployment.consent,
+        "per_person_reason": privacy.per_person_reason if privacy.per_person else None,
     }

@@ -10,20 +10,25 @@ Reads the store, asks ``report`` for the page, writes it back; computes nothing.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+import pandas as pd
 
 from fer_core import overview, report, transcript
 from fer_core.errors import ConfigError
 from fer_core.report import Material
-from fer_core.settings import Report
+from fer_core.settings import Settings
 from fer_core.store import Place, Store
 from fer_core.wording import words
 
 INDEX = "index.html"
 
 
-def write_lecture(store: Store, recording_id: str, settings: Report) -> Path:
+def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
     """Draw one lecture's page and return its path.
 
     Raises:
@@ -46,20 +51,21 @@ def write_lecture(store: Store, recording_id: str, settings: Report) -> Path:
         marks=store.read("marks", recording_id),
         faces=None if faces.empty else faces,
         transcript=transcript.spoken_beside(source),
+        kept_until=_kept_until(store, row, settings.retention.days),
         earlier=store.course(row["course"]),
     )
     html = report.lecture_page(
         material,
         course_name=row["course"],
-        time_link=settings.time_link,
+        time_link=settings.report.time_link,
         index_href=f"../{INDEX}",
         video_href=_href(source, (store.reports / name).parent),
-        text=words(settings.language, settings.timezone),
+        text=words(settings.report.language, settings.report.timezone),
     )
     return store.write_page(name, html)
 
 
-def write_index(store: Store, settings: Report) -> Path:
+def write_index(store: Store, settings: Settings) -> Path:
     """Draw the index of all lectures, with what the store knows of the last run."""
     frame = store.all("recordings", overview.COLUMNS).sort_values(
         ["course", "started_at", "source_name"], na_position="first", ignore_index=True
@@ -74,7 +80,8 @@ def write_index(store: Store, settings: Report) -> Path:
         moments_by_id=moments,
         last_night=night and night.worked_on,
         night_at=night.ended_at if night else "",
-        text=words(settings.language, settings.timezone),
+        kept_days=settings.retention.days,
+        text=words(settings.report.language, settings.report.timezone),
     )
     return store.write_page(INDEX, html)
 
@@ -87,10 +94,18 @@ def path(store: Store, recording_id: str) -> Path | None:
     return store.reports / store.page(Place(row["course"], row["month"], recording_id))
 
 
-def is_current(store: Store, recording_id: str) -> bool:
-    """Say whether a lecture's page is there, drawn with the transcript that is there now."""
+def is_current(store: Store, recording_id: str, told: Mapping[str, str | None]) -> bool:
+    """Say whether a lecture's page is there, drawn with the transcript that is there now.
+
+    Args:
+        store: where it lies.
+        recording_id: of which recording.
+        told: what its row has to say besides, by column.
+    """
     row, page = store.recording(recording_id), path(store, recording_id)
     if row is None or page is None or not page.exists():
+        return False
+    if any(row[name] != value for name, value in told.items()):
         return False
     return row["transcript_sha256"] == transcript.fingerprint(Path(row["source_path"]))
 
@@ -99,6 +114,21 @@ def remove(store: Store, recording_id: str) -> None:
     """Remove a lecture's page; the index is drawn anew at the end of the run."""
     if page := path(store, recording_id):
         page.unlink(missing_ok=True)
+
+
+def made_on(row: Mapping[Any, Any], mtime_ns: int) -> date:
+    """Return the day a recording's age counts from: its start, or else its file's time."""
+    if not pd.isna(row["started_at"]):
+        return row["started_at"].date()  # type: ignore[no-any-return]
+    return datetime.fromtimestamp(mtime_ns / 1e9, UTC).date()
+
+
+def _kept_until(store: Store, row: Mapping[str, Any], days: int | None) -> date | None:
+    if days is None:
+        return None
+    runs = store.read("runs", str(row["recording_id"]))
+    mtime_ns = 0 if runs.empty else int(runs.iloc[0]["source_mtime_ns"])
+    return made_on(row, mtime_ns) + timedelta(days)
 
 
 def _href(target: Path, folder: Path) -> str:

@@ -19,8 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from fer_core import (
+    audit,
     checkpoint,
     engagement,
+    exclude,
     failures,
     inbox,
     moments,
@@ -28,8 +30,10 @@ from fer_core import (
     policy,
     progress,
     repair,
+    retention,
     rows,
     slides,
+    still,
     track,
     transcript,
     video,
@@ -84,13 +88,17 @@ def night(
     if torn := repair.find_torn(store):
         folder = repair.set_aside(store, torn)
         _log.warning("%d files of damaged tables were set aside in %s.", len(torn), folder)
+    audit.note_settings(store.root, settings.for_audit())
+    retention.purge(
+        store, retention.expired(store, settings, datetime.now(UTC)), settings, "expired"
+    )
     outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
     outcomes += [one(source) for source in found.sources]
     _retire_replaced(store, outcomes)
     checkpoint.forget_stale(store.root / "work")
     worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
     store.remember_night(Worked(datetime.now(UTC).isoformat("T", "seconds"), tuple(worked_on)))
-    index = pages.write_index(store, settings.report)
+    index = pages.write_index(store, settings)
     return Night(tuple(outcomes), found.waiting, index)
 
 
@@ -129,7 +137,7 @@ def process_recording(
             failed = failures.failed_id(source.path)
             outcome = Outcome(source.path, "skipped", failed, message, hint)
         elif isinstance(job := jobs.plan(source, settings, store, force=force), NothingNew):
-            if job.moved:
+            if job.moved and job.recording_id:
                 where = {"source_path": str(source.path), "source_name": source.path.name}
                 store.amend(job.recording_id, **{k: rows.encodable(v) for k, v in where.items()})
                 pages.remove(store, job.recording_id)
@@ -214,11 +222,14 @@ def finish(
     last = int(observations.samples[-1]) // observations.rate_hz
     length = max(last + 1, math.ceil(observations.content_end_s - 1e-6))
     tracks = track.link(observations, settings.tracking)
+    pictures = still.still_tracks(observations, tracks)
+    observations, tracks = still.without(observations, tracks, pictures)
     people = engagement.by_person(observations, tracks, length, settings)
     values = engagement.aggregate(observations, people, settings)
     layouts = sorted({sample // observations.rate_hz for sample in tracks.layout_changes})
     size_px = (job.info.width, job.info.height)
-    shown = slides.slide_changes(observations, size_px, layout_changes=layouts)
+    not_slides = [*layouts, *exclude.edges(job.exclusions)]
+    shown = slides.slide_changes(observations, size_px, layout_changes=not_slides)
     found = moments.find(
         people.index,
         changes=[*layouts, *shown],
@@ -226,9 +237,10 @@ def finish(
         settings=settings.engagement,
         min_group=settings.privacy.min_group,
     )
+    left_out = exclude.seconds_left_out(job.exclusions, length)
     effort = sum((part for _, part in parts), checkpoint.Effort())
     tables = {
-        "seconds": rows.seconds(job.recording_id, job.source.started_at, values),
+        "seconds": rows.seconds(job.recording_id, job.source.started_at, values, left_out),
         "moments": rows.moments(job.recording_id, found),
         "marks": rows.marks(
             job.recording_id, chapters=job.chapters, slides=shown, layouts=layouts, length=length
@@ -258,11 +270,16 @@ def finish(
         tracks,
         people,
         settings,
-        slides=len(shown),
         presence=job.model is None,
+        left_out=left_out,
     )
     described = jobs.described(job) | rows.fault(fault) | summary
-    described["status"] = "partial" if fault else "done"
+    described |= {
+        "status": "partial" if fault else "done",
+        "slide_changes": len(shown),
+        "seconds_left_out": int(left_out.sum()),
+        "tracks_still": int(pictures.sum()),
+    }
     described |= transcript.columns_of(job.source.path, length)
     tables["recordings"] = rows.row("recordings", described)
     provenance = {
@@ -276,6 +293,17 @@ def finish(
     if before is not None and before != pages.path(store, job.recording_id):
         before.unlink(missing_ok=True)  # its course has another name now
     store.clear_work(job.recording_id)
+    audit.note(
+        store.root,
+        "processed",
+        recording=audit.reference(job.recording_id),
+        status=described["status"],
+        mode=job.permission.mode,
+        ground=job.permission.reason,
+        per_person=settings.privacy.per_person,
+        settings_hash=described["settings_hash"],
+        model_sha256=described["model_sha256"],
+    )
     return Outcome(
         path=job.source.path,
         status=described["status"],
@@ -294,16 +322,19 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
         return outcome
     try:
         if outcome.status == "skipped":
-            if pages.is_current(store, recording_id):
+            told = jobs.on_record(settings)
+            if pages.is_current(store, recording_id, told):
                 return replace(outcome, page=pages.path(store, recording_id))
             # A transcript often comes after its recording, and may have to go again.
             if row := store.recording(recording_id):
                 said = transcript.columns_of(Path(row["source_path"]), int(row["seconds"]))
-                if said["transcript_sha256"] != row["transcript_sha256"]:
-                    store.amend(recording_id, **said)
-                    message = "Nothing has changed but the transcript: its page is drawn again."
+                spoken = said["transcript_sha256"] != row["transcript_sha256"]
+                if spoken or any(row[name] != value for name, value in told.items()):
+                    store.amend(recording_id, **said, **told)
+                    what = "the transcript" if spoken else "what is on record about it"
+                    message = f"Nothing has changed but {what}: its page is drawn again."
                     outcome = replace(outcome, message=message)
-        return replace(outcome, page=pages.write_lecture(store, recording_id, settings.report))
+        return replace(outcome, page=pages.write_lecture(store, recording_id, settings))
     except LecturePulseError:
         raise
     except Exception as error:  # noqa: BLE001 - the tables are committed; only the picture is lost
@@ -346,6 +377,7 @@ def _failed(
     if not inbox.is_there(path):
         return Outcome(path, "failed", None, error.message, error.hint)
     recording_id = failures.keep_failure(store, settings, path, course, error)
+    audit.note(store.root, "processed", recording=audit.reference(recording_id), status="failed")
     outcome = Outcome(path, "failed", recording_id, error.message, error.hint)
     return _with_page(outcome, store, settings)
 

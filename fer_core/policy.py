@@ -6,29 +6,43 @@ room answers one question before any model is loaded: expressions, presence only
 
 from __future__ import annotations
 
+import importlib.resources
+import tomllib
 from dataclasses import dataclass
+from datetime import date
 from typing import Final, Literal
 
 from fer_core.errors import PolicyError
-from fer_core.settings import Deployment
+from fer_core.settings import Deployment, Settings
 
 Mode = Literal["emotion", "presence"]
 
-AI_ACT_PLACES: Final = frozenset(
-    place
-    for places in (
-        "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK",
-        "IS LI NO",
-        "AX GF GP MF MQ RE YT",
-        "EU EL",
-    )
-    for place in places.split()
-)
-"""Member states of the EU, then of the EEA besides; then places with a code of their own to which
-Union law applies (Art. 355 TFEU); then two codes that people write although ISO 3166 does not
-give them, for the Union and for Greece. Regulation (EU) 2024/1689, Art. 5(1)(f):
-inferring emotions in education institutions is prohibited since 2 February 2025, except for
-medical or safety reasons. As of November 2026; not legal advice."""
+SENSIBLE_GROUP: Final = 5
+"""With fewer people the mean of a group says much about each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prohibition:
+    """A place where expressions of students may not be read: since when, by which source.
+
+    ``checked`` is the day on which somebody last looked the source up.
+    """
+
+    name: str
+    since: date
+    source: str
+    checked: date
+
+
+def _prohibitions() -> dict[str, Prohibition]:
+    text = importlib.resources.files("fer_core").joinpath("law.toml").read_text(encoding="utf-8")
+    return {code: Prohibition(**entry) for code, entry in tomllib.loads(text).items()}
+
+
+PROHIBITED: Final = _prohibitions()
+"""By ISO 3166 code, and two codes that people write although ISO 3166 does not give them, for the
+Union and for Greece. The medical and safety exemptions are those of Art. 5(1)(f). Not legal
+advice."""
 
 
 COUNTRIES: Final = frozenset(
@@ -85,7 +99,7 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
             "lecturepulse.toml.",
         )
     country = place.split("-")[0]
-    if country not in COUNTRIES | AI_ACT_PLACES:
+    if country not in COUNTRIES | PROHIBITED.keys():
         raise PolicyError(
             f"'{country}' is not the ISO 3166 code of a country.",
             hint="Two letters, such as IN, US-IL or GB.",
@@ -95,7 +109,7 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
             f"The exemption '{deployment.exemption}' lacks its written reason.",
             hint="Set deployment.exemption_reason.",
         )
-    if country not in AI_ACT_PLACES:
+    if country not in PROHIBITED:
         return Permission("emotion", f"Jurisdiction {place}.")
     if deployment.exemption:
         return Permission(
@@ -107,3 +121,93 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
         "presence",
         f"In {place} expressions of students may not be read (EU AI Act, Art. 5(1)(f)).",
     )
+
+
+def in_words(settings: Settings) -> dict[str, list[str]]:
+    """Return what would be computed, shown and kept under the settings, in plain sentences.
+
+    Returns:
+        Sentences by heading, for a data-protection officer.
+    """
+    return {
+        "Computed": _computed(settings),
+        "Shown": _shown(settings),
+        "Kept": _kept(settings),
+        "Never": [
+            "No names, no face recognition, no embeddings; no picture, crop or frame is stored.",
+            "Nothing is sent anywhere: it works without a network.",
+            "No score, rank or attendance of a person.",
+        ],
+    }
+
+
+def _computed(settings: Settings) -> list[str]:
+    rate = settings.sampling.rate_hz
+    try:
+        gate = permission(settings.deployment, synthetic=False)
+    except PolicyError as error:
+        return [f"Nothing of real people: {error.message} {error.hint}"]
+    pictures = "One picture" if rate == 1 else f"{rate} pictures"
+    said = [gate.reason]
+    said.append(f"{pictures} a second: how many faces are visible, and which way they are turned.")
+    if gate.mode == "emotion":
+        said.append(
+            "From each readable face a network estimates probabilities of seven expressions; from "
+            "them an engagement index of the class, a documented proxy and not a feeling."
+        )
+    else:
+        said.append("No expression is read; the expression model is not even loaded.")
+    said.append(
+        "A transcript beside the recording gives pace and quotes; speakers' names are "
+        "dropped while it is read."
+    )
+    if settings.privacy.exclude:
+        covered = ", ".join(dict.fromkeys(part.what for part in settings.privacy.exclude))
+        said.append(f"Left out before anybody looks: {covered}; sidecars may add to it.")
+    else:
+        said.append("Nothing is left out by the settings; sidecars may say what to leave out.")
+    return said
+
+
+def _shown(settings: Settings) -> list[str]:
+    privacy, least = settings.privacy, settings.privacy.min_group
+    shown = f"Values of the class where at least {least} people are visible in a picture"
+    said = [f"{shown}; with fewer they are withheld in tables, reports and exports alike."]
+    if least < SENSIBLE_GROUP:
+        said.append(f"Fewer than {SENSIBLE_GROUP}: values may come close to single persons.")
+    if privacy.per_person:
+        said.append(
+            "Per-person tables are ON: anonymous tracks that hold within one recording only, "
+            f"never ranked. Reason given: {privacy.per_person_reason}"
+        )
+    else:
+        said.append("Nothing about single persons: the tables of faces and tracks are not written.")
+    consent = settings.deployment.consent
+    said.append(
+        f"Consent statement in every report: {consent}"
+        if consent
+        else "No consent statement is on record; a banner in every report says so."
+    )
+    return said
+
+
+def _kept(settings: Settings) -> list[str]:
+    days = settings.retention.days
+    said = [
+        f"Tables and pages for {days} days after a recording was made; then they are deleted, and "
+        "it is not read again."
+        if days
+        else "Tables and pages without an end: retention.days is not set."
+    ]
+    said += [
+        f"The table {name} for {most} days."
+        for name, most in settings.retention.tables.items()
+        if settings.privacy.per_person or name not in ("faces", "tracks")
+    ]
+    said.append(
+        "Work files until a recording is done: boxes, points, probabilities and grey "
+        "thumbnails of 48 by 27 dots with the faces blackened."
+    )
+    said.append("The audit log, without names: it is never deleted by lecturepulse.")
+    said.append("The recordings themselves are never changed or deleted.")
+    return said

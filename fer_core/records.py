@@ -6,7 +6,7 @@ named after the work (``video``, ``detect``, ``classify``, ``track`` …).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -126,6 +126,8 @@ class Faces:
         landmarks: ``(n, 5, 2)`` float32, x and y in pixels, in the order of ``LANDMARKS``.
         probs: ``(n, 7)`` float32, calibrated probabilities in the order of ``EMOTIONS``; a row
             of NaN for a face that was not classified.
+        change: ``(n,)`` float32, how much the face's pixels changed since the sample before, in
+            grey levels; NaN where that is not known.
     """
 
     sample: NDArray[np.int64]
@@ -133,6 +135,7 @@ class Faces:
     score: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     probs: NDArray[np.float32]
+    change: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         n = len(self.sample)
@@ -142,6 +145,7 @@ class Faces:
             "score": (n,),
             "landmarks": (n, len(LANDMARKS), 2),
             "probs": (n, len(EMOTIONS)),
+            "change": (n,),
         }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
@@ -173,6 +177,7 @@ class Faces:
             score=np.asarray(score, np.float32),
             landmarks=np.asarray(landmarks, np.float32),
             probs=np.full((n, len(EMOTIONS)), np.nan, np.float32),
+            change=np.full(n, np.nan, np.float32),
         )
 
     @classmethod
@@ -183,7 +188,7 @@ class Faces:
         return cls(
             *(
                 np.concatenate([getattr(part, name) for part in parts])
-                for name in ("sample", "box", "score", "landmarks", "probs")
+                for name in (field.name for field in fields(cls))
             )
         )
 
@@ -215,6 +220,11 @@ class Observations:
             raise ValueError("samples must ascend")
         if not np.isin(self.faces.sample, self.samples).all():
             raise ValueError("a face belongs to a sample that was never decoded")
+
+    def with_faces(self, keep: NDArray[np.bool_]) -> Observations:
+        """Return the same with some of the faces only, ``(n,)``."""
+        kept = (getattr(self.faces, field.name)[keep] for field in fields(Faces))
+        return replace(self, faces=Faces(*kept))
 
     @classmethod
     def concat(cls, parts: list[Observations]) -> Observations:

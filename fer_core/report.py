@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, Final
 
@@ -68,6 +68,7 @@ class Material:
         marks: its rows of ``marks``.
         faces: its rows of ``faces``, in per-person mode.
         transcript: what was said, if that is known.
+        kept_until: the last day on which its tables and page are kept; None for no end.
         earlier: rows of ``recordings`` of the same course, oldest first; later ones, failed ones
             and those that cannot be compared are left out when it is drawn.
     """
@@ -78,6 +79,7 @@ class Material:
     marks: pd.DataFrame | None = None
     faces: pd.DataFrame | None = None
     transcript: Transcript | None = None
+    kept_until: date | None = None
     earlier: Sequence[Mapping[str, Any]] = ()
 
 
@@ -154,6 +156,7 @@ def _story(
         marks=[] if failed or marks is None else marks_of(marks),
         visits=[] if failed or faces is None else visits_of(faces),
         earlier=[facts_of(row) for row in material.earlier],
+        kept_until=material.kept_until,
     )
 
 
@@ -179,6 +182,7 @@ def index_page(
     moments_by_id: Mapping[str, int],
     last_night: Sequence[str] | None = None,
     night_at: str = "",
+    kept_days: int | None = None,
     text: Wording | None = None,
 ) -> str:
     """Render the index of all lectures.
@@ -191,10 +195,13 @@ def index_page(
             is no recording's id is shown as it stands, such as an error before any was read.
             None if there was no run yet.
         night_at: when that run ended, ISO 8601.
+        kept_days: how long tables and pages are kept; None for no end.
         text: what it is written in; English and UTC by default.
     """
     text = text or words()
     values = overview.index(recordings, moments_by_id, last_night, text)
+    kept = kept_days and text("index.retention_days", n=kept_days)
+    values["retention"] = kept or text("index.retention")
     values["night_at"] = text.date(datetime.fromisoformat(night_at)) if night_at else ""
     return _render("index.html.j2", text, values | {"readout": None})
 

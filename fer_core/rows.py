@@ -45,7 +45,12 @@ def encodable(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def seconds(recording_id: str, started_at: datetime | None, values: Seconds) -> pa.Table:
+def seconds(
+    recording_id: str,
+    started_at: datetime | None,
+    values: Seconds,
+    left_out: NDArray[np.bool_] | None = None,
+) -> pa.Table:
     """Return the seconds table: one row for each second, NaN become NULL."""
     n = len(values.faces)
     clock = [started_at + timedelta(seconds=k) if started_at else None for k in range(n)]
@@ -65,6 +70,7 @@ def seconds(recording_id: str, started_at: datetime | None, values: Seconds) -> 
             "engagement_low": values.engagement_low,
             "engagement_high": values.engagement_high,
             "suppressed": values.suppressed,
+            "left_out": np.zeros(n, np.bool_) if left_out is None else left_out,
         },
     )
 
@@ -160,20 +166,20 @@ def summary(
     people: People,
     settings: Settings,
     *,
-    slides: int = 0,
     presence: bool = False,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
     """Return the columns of ``recordings`` that are counted from the other tables.
 
     In presence mode the values a second can have are those of facing.
     """
-    visible = values.faces[values.frames > 0]
+    looked_at = values.frames > 0
+    visible = values.faces[looked_at if left_out is None else looked_at & ~left_out]
     height = observations.faces.box[:, 3]
     return {
         "decode_failures": observations.decode_failures,
         "duration_s_from_content": observations.content_end_s,
         "layout_changes": len(tracks.layout_changes),
-        "slide_changes": slides,
         "seconds": len(values.faces),
         "seconds_scored": int(np.isfinite(values.facing if presence else values.probs[:, 0]).sum()),
         "seconds_suppressed": int(values.suppressed.sum()),

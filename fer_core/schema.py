@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fer_core.records import EMOTIONS
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised with every change of a column; a table of another version is computed again."""
 
 
@@ -65,6 +65,7 @@ SECONDS: Final = _schema(
     Column(
         "suppressed", pa.bool_(), "true where values are withheld: fewer people than the minimum"
     ),
+    Column("left_out", pa.bool_(), "true where the whole picture was excluded"),
 )
 
 MOMENTS: Final = _schema(
@@ -109,6 +110,8 @@ RECORDINGS: Final = _schema(
     Column("jurisdiction", pa.string(), "ISO 3166 code of the deployment", True),
     Column("exemption", pa.string(), "medical or safety, with its written reason", True),
     Column("consent", pa.string(), "consent statement of the deployment", True),
+    Column("exclusions", pa.string(), "what was left out before faces were searched, JSON", True),
+    Column("per_person_reason", pa.string(), "written reason of per-person tables", True),
     Column("container", pa.string(), "container format", True),
     Column("codec", pa.string(), "video codec", True),
     Column("width", pa.int32(), "width as shown, pixels", True),
@@ -124,6 +127,7 @@ RECORDINGS: Final = _schema(
     Column("seconds", pa.int32(), "rows in the seconds table"),
     Column("seconds_scored", pa.int32(), "seconds with values: enough people, not suppressed"),
     Column("seconds_suppressed", pa.int32(), "seconds withheld: fewer people than the minimum"),
+    Column("seconds_left_out", pa.int32(), "seconds of which the whole picture was excluded"),
     Column("seconds_without_frames", pa.int32(), "seconds of which no frame could be decoded"),
     Column("people_median", pa.float32(), "median of people visible a second", True),
     Column("people_max", pa.int16(), "most people visible in one second"),
@@ -133,6 +137,7 @@ RECORDINGS: Final = _schema(
     Column("face_height_px_median", pa.float32(), "median of face heights, pixels", True),
     Column("face_height_px_p90", pa.float32(), "90th percentile of face heights, pixels", True),
     Column("tracks", pa.int32(), "anonymous tracks: at least the number of people"),
+    Column("tracks_still", pa.int32(), "tracks left out: pictures of faces, which never move"),
     Column("min_group", pa.int16(), "fewest people for which values are given"),
     Column("engagement_variant", pa.string(), "expression or expression_x_facing"),
     Column("engagement_weights", pa.string(), "weights of the seven expressions, JSON"),

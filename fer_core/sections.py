@@ -6,6 +6,7 @@ One function a section; numbers come from ``summary``, pictures from ``figures``
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from fer_core import assets
 from fer_core.moments import Moment
 from fer_core.pace import quote
+from fer_core.policy import SENSIBLE_GROUP
 from fer_core.story import (
     Story,
     people_text,
@@ -22,7 +24,7 @@ from fer_core.story import (
     weights_of,
 )
 from fer_core.summary import GROUPS, STATES
-from fer_core.wording import rounded_parts
+from fer_core.wording import clean, rounded_parts
 
 # The whole of what was said stands with the moment's details.
 _LONGEST_QUOTE: Final = 140
@@ -66,10 +68,18 @@ def notice(story: Story) -> dict[str, Any]:
     if facts.get("exemption"):
         grounds.append((words("notice.exemption"), facts["exemption"]))
     grounds.append((words("notice.consent"), facts.get("consent") or words("notice.no_consent")))
-    if facts.get("min_group") and not failed:
+    if left_out := _exclusions(story):
+        grounds.append((words("notice.exclusions"), left_out))
+    if still := int(facts.get("tracks_still") or 0):
+        grounds.append((words("notice.still"), words("notice.still_value", n=still)))
+    if reason := facts.get("per_person_reason"):
         grounds.append(
-            (words("notice.group"), words("notice.group_value", n=int(facts["min_group"])))
+            (words("notice.per_person"), words("notice.per_person_value", reason=reason))
         )
+    if facts.get("min_group") and not failed:
+        least = int(facts["min_group"])
+        kind = "group_value" if least >= SENSIBLE_GROUP else "group_small"
+        grounds.append((words("notice.group"), words(f"notice.{kind}", n=least)))
     return {
         "what": ""
         if failed
@@ -83,6 +93,22 @@ def notice(story: Story) -> dict[str, Any]:
         "error": facts.get("error_message"),
         "hint": facts.get("error_hint"),
     }
+
+
+def _exclusions(story: Story) -> str:
+    """Say what was left out, and when if not all the time."""
+    words = story.words
+    told: dict[str, None] = {}
+    for part in json.loads(story.facts.get("exclusions") or "[]"):
+        whole = tuple(part["area"]) == (0, 0, 1, 1)
+        where = words("notice.part_whole" if whole else "notice.part_picture")
+        start, end = words.at(part["start"]), part["end"]
+        if end is not None:
+            time = words("notice.exclusion_span", start=start, end=words.at(end))
+        else:
+            time = words("notice.exclusion_on", start=start) if part["start"] else ""
+        told[words("notice.exclusion", what=clean(str(part["what"])), part=f"{where}{time}")] = None
+    return "; ".join(told)
 
 
 def minute(story: Story) -> dict[str, Any]:
@@ -349,7 +375,10 @@ def _provenance(story: Story) -> Pairs:
         ),
         (words("method.detector"), f"{words('method.detector_value')}, {sha('detector_sha256')}"),
         (words("method.source"), f"{size}, {sha('source_sha256')}"),
-        (words("method.retention"), words("method.retention_none")),
+        (
+            words("method.retention"),
+            story.kept_until.isoformat() if story.kept_until else words("method.retention_none"),
+        ),
         (words("method.settings"), str(facts.get("settings_hash") or unknown)),
         (words("method.schema"), words("method.schema_value", n=str(facts.get("schema_version")))),
         (words("method.version"), str(facts.get("version") or unknown)),

@@ -17,7 +17,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core import align, assets, checkpoint, classify, progress, slides, stopping, video
+from fer_core import (
+    align,
+    assets,
+    checkpoint,
+    classify,
+    exclude,
+    progress,
+    slides,
+    still,
+    stopping,
+    video,
+)
 from fer_core.detect import FaceDetector, YuNet
 from fer_core.folder import explained, need_space
 from fer_core.job import Job
@@ -84,23 +95,35 @@ def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, b
     thumbnails: list[NDArray[np.uint8]] = []
     detect_cpu_s = 0.0
     whole = True
-    with video.Sampler(job.info, segment, rate, job.ffmpeg, job.settings.video) as sampler:
+    before: NDArray[np.uint8] | None = None
+    # From a second before, so that the first sample has one to be compared with: where a recording
+    # is cut into segments must not show in any number.
+    run_up = replace(segment, start_s=max(0, segment.start_s - 1))
+    with video.Sampler(job.info, run_up, rate, job.ffmpeg, job.settings.video) as sampler:
         for frame in sampler:
             began = time.process_time()
-            faces = detector.detect(frame)
+            # First of all: nobody looks at what is left out.
+            image = exclude.black_out(frame.image, job.exclusions, float(frame.time_s))
+            if frame.sample < segment.start_s * rate:
+                before = image
+                continue
+            faces = detector.detect(replace(frame, image=image))
+            faces = replace(faces, change=still.change(before, image, faces.box))
+            before = image
             detect_cpu_s += time.process_time() - began
-            reader.add(faces, frame.image)
+            reader.add(faces, image)
             samples.append(frame.sample)
-            thumbnails.append(slides.thumbnail(frame.image))
+            thumbnails.append(slides.thumbnail(image, faces.box))
             progress.tell("advanced", job.source.path.name, 1 / rate)
             if stopping.requested.is_set():
                 whole = False
                 break
     kept, end_s = len(samples), sampler.content_end_s or 0.0
-    faces, failures = reader.finish() if whole else Faces.empty(), sampler.decode_failures
+    faces = reader.finish() if whole else Faces.empty()
+    failures = sampler.failures_between(segment.start_s, segment.end_s)
     if not whole:
         # Behind damage a decoder that begins anew shows other pictures: all of it is seen again.
-        kept = 0 if sampler.failures_before(None) else reader.settled_frames
+        kept = 0 if failures else reader.settled_frames
         faces = reader.settled(kept)
         end_s = segment.start_s + kept // rate
         failures = 0

@@ -9,12 +9,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from fer_core.exclude import Exclusion
 from fer_core.records import EMOTIONS
 
 ENV_PREFIX: Final = "LECTUREPULSE_"
@@ -236,8 +236,58 @@ class Privacy(_Section):
         5, ge=1, description="Fewer people than this: values of that second are withheld."
     )
     per_person: bool = Field(
-        False, description="Also write the faces and tracks tables (anonymous, not ranked)."
+        False,
+        description="Also write the faces and tracks tables (anonymous, not ranked); needs "
+        "per_person_reason.",
     )
+    per_person_reason: str | None = Field(
+        None,
+        validate_default=True,
+        description="The written reason for per-person tables, printed in the report.",
+    )
+    exclude: tuple[Exclusion, ...] = Field(
+        (),
+        max_length=100,
+        description="What is left out of every recording before faces are searched, such as "
+        '{ what = "lecturer", tile = [1, 1], grid = [3, 3] }; more in the sidecar.',
+    )
+
+    @field_validator("per_person_reason")
+    @classmethod
+    def _given(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("per_person") and not (value or "").strip():
+            raise ValueError("per-person tables need a written reason")
+        return value
+
+
+_EXPIRE_ALONE: Final = ("moments", "marks", "faces", "tracks")
+
+
+class Retention(_Section):
+    """How long results are kept; recordings themselves are never touched."""
+
+    days: int | None = Field(
+        None,
+        ge=1,
+        le=36500,
+        description="Everything about a recording is deleted so many days after it was made "
+        "(its start, or else the file's time), and it is not read again. Not set: kept.",
+    )
+    tables: dict[str, int] = Field(
+        default_factory=lambda: {"faces": 30, "tracks": 30},
+        description="Days for single tables that go earlier: moments, marks, faces, tracks.",
+    )
+
+    @field_validator("tables")
+    @classmethod
+    def _known(cls, value: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(value.keys() - set(_EXPIRE_ALONE)):
+            raise ValueError(
+                f"{unknown[0]} cannot go alone; choose from {', '.join(_EXPIRE_ALONE)}"
+            )
+        if any(days < 1 for days in value.values()):
+            raise ValueError("needs at least 1 day")
+        return dict(sorted(value.items()))
 
 
 class Report(_Section):
@@ -312,6 +362,7 @@ class Settings(BaseSettings):
     tracking: Tracking = Tracking()  # pyright: ignore[reportCallIssue]
     engagement: Engagement = Engagement()  # pyright: ignore[reportCallIssue]
     privacy: Privacy = Privacy()  # pyright: ignore[reportCallIssue]
+    retention: Retention = Retention()  # pyright: ignore[reportCallIssue]
     report: Report = Report()  # pyright: ignore[reportCallIssue]
     run: Run = Run()  # pyright: ignore[reportCallIssue]
 
@@ -335,30 +386,15 @@ class Settings(BaseSettings):
             raise ValueError("needs a folder")
         return value
 
+    def for_audit(self) -> dict[str, Any]:
+        """Return every setting that concerns the people recorded, by section."""
+        return self.model_dump(mode="json", include={"deployment", "privacy", "retention"})
+
     def result_hash(self) -> str:
         """Return the hash of every setting that can change a result, 16 hex digits."""
         relevant = self.model_dump(mode="json", include=set(_CHANGES_RESULTS))
+        del relevant["privacy"]["per_person_reason"]
         # Consent and reasons are words on the page; only these two decide what is computed.
         relevant["place"] = [self.deployment.jurisdiction, self.deployment.exemption]
         text = json.dumps(relevant, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def leaves() -> dict[str, FieldInfo]:
-    """Return every setting's field by its dotted name, in the order of the classes above."""
-    found: dict[str, FieldInfo] = {}
-    for name, field in Settings.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, _Section):
-            found |= {f"{name}.{key}": inner for key, inner in kind.model_fields.items()}
-        else:
-            found[name] = field
-    return found
-
-
-def value_of(settings: Settings, name: str) -> object:
-    """Return the value of a setting by its dotted name."""
-    value: object = settings
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value

@@ -5,7 +5,7 @@ Looks at small grey thumbnails only, away from faces. Where people sit is ``trac
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import cv2
@@ -27,11 +27,20 @@ _NEAR_LAYOUT_S: Final = 2
 _BLOCK_S: Final = 600
 
 
-def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink a frame, ``(height, width, 3)`` blue-green-red, to ``(27, 48)`` grey levels."""
+def thumbnail(image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Shrink a frame to ``(27, 48)`` grey levels, without the faces: it is kept in work files.
+
+    Args:
+        image: ``(height, width, 3)`` blue-green-red.
+        boxes: ``(n, 4)`` left, top, width, height of the faces, pixels. Slides are searched away
+            from them anyway.
+    """
     height, width = THUMBNAIL_PX
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    for dots in _dots(boxes, (image.shape[1], image.shape[0]), around=0):
+        grey[dots] = 0
+    return grey
 
 
 def slide_changes(
@@ -105,10 +114,18 @@ def _near_faces(
     low, high = second - _STILL_S, second + _STILL_S + 1
     start, stop = np.searchsorted(faces.sample, (low, high) * np.array(observations.rate_hz))
     near = np.zeros(THUMBNAIL_PX, np.bool_)
-    scale = np.array([THUMBNAIL_PX[1] / size_px[0], THUMBNAIL_PX[0] / size_px[1]])
-    for box in faces.box[start:stop]:
-        corner, size = box[:2] * scale, box[2:] * scale
-        left, top = np.maximum(np.floor(corner - _AROUND_FACE * size), 0).astype(int)
-        right, bottom = np.ceil(corner + (1 + _AROUND_FACE) * size).astype(int)
-        near[top:bottom, left:right] = True
+    for dots in _dots(faces.box[start:stop], size_px, around=_AROUND_FACE):
+        near[dots] = True
     return near
+
+
+def _dots(
+    boxes: NDArray[np.float32], size_px: tuple[int, int], *, around: float
+) -> Iterator[tuple[slice, slice]]:
+    """Yield the part of a thumbnail that each box covers, with so many of its sizes around it."""
+    scale = np.array([THUMBNAIL_PX[1] / size_px[0], THUMBNAIL_PX[0] / size_px[1]])
+    for box in boxes:
+        corner, size = box[:2] * scale, box[2:] * scale
+        left, top = np.maximum(np.floor(corner - around * size), 0).astype(int)
+        right, bottom = np.maximum(np.ceil(corner + (1 + around) * size), 0).astype(int)
+        yield slice(top, bottom), slice(left, right)

@@ -137,6 +137,8 @@ class Store:
                     table = pq.read_table(path, partitioning=None)
                 for name, value in values.items():
                     at, field = table.schema.get_field_index(name), TABLES["recordings"].field(name)
+                    if at < 0:  # of an earlier schema
+                        at, table = table.num_columns, table.append_column(field, [[None]])
                     table = table.set_column(at, field, pa.array([value], field.type))
                 self._write_table(path, table)
 

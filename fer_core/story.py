@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -65,6 +66,7 @@ class Story:
     marks: Sequence[TimeMark] = ()
     earlier: Sequence[Facts] = ()
     visits: Sequence[Visit] = ()
+    kept_until: date | None = None
 
     def href(self, second: int) -> str | None:
         """Return the address of a second of the recording, or None if there is none."""

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from fer_core.records import EMOTIONS
 from fer_core.svg import FloatArray, runs
 
-STATES: Final = ("values", "unread", "withheld", "nobody", "no_picture")
+STATES: Final = ("values", "unread", "withheld", "nobody", "left_out", "no_picture")
 """What a second can be: it has values; or too few faces could be read; or fewer people than the
-minimum were visible; or nobody was; or no picture could be decoded. Exactly one of them."""
+minimum were visible; or nobody was; or the whole picture was left out, as the settings or the
+sidecar say; or none could be decoded. Exactly one of them."""
 
 GROUPS: Final = ("neutral", "happy", "other", "uncertain")
 """What visible people are sorted into first: neutral expression, smiling, one of the other five
@@ -149,7 +150,10 @@ class Lecture:
             if presence
             else ~np.isnan(engagement) | ~np.isnan(probs).any(axis=1)
         )
-        state = np.select([frames == 0, known, faces == 0, suppressed], [4, 0, 3, 2], 1)
+        left_out = column("left_out", 0) > 0
+        state = np.select(
+            [frames == 0, left_out, known, faces == 0, suppressed], [5, 4, 0, 3, 2], 1
+        )
         others = [i for i in range(len(EMOTIONS)) if i not in (_NEUTRAL, _HAPPY)]
         groups = np.stack(
             [

@@ -23,6 +23,7 @@ _PATTERNS: Final = {
     "withheld": "M-2 2l4-4M0 8l8-8M6 10l4-4",
     "unread": "M0 0l8 8M0 8l8-8",
     "nobody": "M2 2h.01M6 6h.01",
+    "left_out": "M4 0v8",
     "no_picture": "M0 4h8",
 }
 

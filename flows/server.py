@@ -25,7 +25,12 @@ _APP: Final = "prefect.server.api.server:create_app"
 # As Prefect starts a server for a single run: no schedules, no pages, ready sooner.
 _EPHEMERAL: Final = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"}
 # Empty, since any word at all would mean yes.
-_SCHEDULES: Final = {"PREFECT__SERVER_EPHEMERAL": "", "PREFECT_UI_ENABLED": "1"}
+_VACUUM: Final = "PREFECT_SERVER_SERVICES_DB_VACUUM"
+_SCHEDULES: Final = {
+    "PREFECT__SERVER_EPHEMERAL": "",
+    "PREFECT_UI_ENABLED": "1",
+    f"{_VACUUM}_ENABLED": "events,flow_runs",
+}
 _OURS_S: Final = 0.5
 _SERVER_END_S: Final = 20
 _SERVER_START_S: Final = 180  # it takes 8 to 15 s on a small machine, longer on a busy one
@@ -44,7 +49,9 @@ def prepare(*, log_level: str = "WARNING") -> None:
 
 
 @contextmanager
-def running(*, log_level: str = "WARNING", schedules: bool = False) -> Generator[str]:
+def running(
+    *, log_level: str = "WARNING", schedules: bool = False, keep_days: int | None = None
+) -> Generator[str]:
     """Have a Prefect server: the configured one, or our own on this machine.
 
     Ours listens on the loopback only and ends with the block, or with this process, however that
@@ -53,6 +60,8 @@ def running(*, log_level: str = "WARNING", schedules: bool = False) -> Generator
     Args:
         log_level: of Prefect, unless the operator has set one.
         schedules: whether it has to fire schedules and show its pages, too.
+        keep_days: how long it keeps its history of runs, in which recordings' paths stand; None
+            for Prefect's own 90 days.
 
     Yields:
         The address of its API, also set as ``PREFECT_API_URL``.
@@ -68,6 +77,8 @@ def running(*, log_level: str = "WARNING", schedules: bool = False) -> Generator
     port = _free_port(_PREFECT_PORT if schedules else 0)
     url = f"http://127.0.0.1:{port}/api"
     purpose = _SCHEDULES if schedules else _EPHEMERAL
+    if keep_days:
+        purpose = purpose | {f"{_VACUUM}_RETENTION_PERIOD": str(86400 * keep_days)}
     child = subprocess.Popen(
         [sys.executable, "-m", "flows.server", str(port)],
         stdin=subprocess.PIPE,  # its lifeline
@@ -141,7 +152,9 @@ def _main() -> None:
     import uvicorn
 
     def end_with_parent() -> None:
-        sys.stdin.buffer.read()
+        # Not sys.stdin: its lock would still be held while the interpreter ends.
+        while os.read(0, 1024):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_SERVER_END_S)
         os._exit(0)

@@ -7,7 +7,7 @@ only the average face, which is a measurement, is theirs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,6 +96,8 @@ def faces(
         score=np.full(n, 0.9, np.float32),
         landmarks=(np.asarray(corner)[:, None, :] + points).astype(np.float32),
         probs=probs(["neutral"] * n) if read is None else np.asarray(read, np.float32),
+        # People move: far more than a picture does.
+        change=np.full(n, 20, np.float32),
     )
 
 
@@ -169,8 +171,7 @@ def lesson(
 def reordered(seen: Observations, seed: int) -> tuple[Observations, NDArray[np.int64]]:
     """Shuffle the faces within each sample; also return where each one was before."""
     order = np.lexsort((np.random.default_rng(seed).random(len(seen.faces)), seen.faces.sample))
-    names = ("sample", "box", "score", "landmarks", "probs")
-    mixed = Faces(*(getattr(seen.faces, name)[order] for name in names))
+    mixed = Faces(*(getattr(seen.faces, field.name)[order] for field in fields(Faces)))
     return replace(seen, faces=mixed), order
 
 

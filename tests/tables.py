@@ -96,6 +96,7 @@ def seconds(
             "engagement_low": np.where(given, np.clip(engagement - half, 0, 1), np.nan),
             "engagement_high": np.where(given, np.clip(engagement + half, 0, 1), np.nan),
             "suppressed": suppressed,
+            "left_out": False,
         }
         | {f"p_{name}": np.where(given, probs[:, i], np.nan) for i, name in enumerate(EMOTIONS)}
     )
@@ -159,6 +160,7 @@ def recording(table: pd.DataFrame, seed: int = 1, **changes: Any) -> dict[str, A
         "seconds": n,
         "seconds_scored": int(engagement.notna().sum()),
         "seconds_suppressed": int(table["suppressed"].sum()),
+        "seconds_left_out": int(table["left_out"].sum()),
         "seconds_without_frames": int((table["frames"] == 0).sum()),
         "people_median": float(seen.median()) if len(seen) else None,
         "people_max": int(seen.max()) if len(seen) else 0,
@@ -168,6 +170,7 @@ def recording(table: pd.DataFrame, seed: int = 1, **changes: Any) -> dict[str, A
         "face_height_px_median": 66.0,
         "face_height_px_p90": 92.0,
         "tracks": 14,
+        "tracks_still": 0,
         "min_group": 5,
         "engagement_variant": "expression",
         "engagement_weights": json.dumps(WEIGHTS),

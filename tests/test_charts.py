@@ -116,7 +116,12 @@ def frame(**columns: Any) -> pd.DataFrame:
     n = len(columns["faces"])
     nulls = [*(f"p_{e}" for e in EMOTIONS), "uncertain", "facing", "engagement"]
     blank = dict.fromkeys([*nulls, "engagement_low", "engagement_high"], [None] * n)
-    rest = {"second": range(n), "frames": [1] * n, "suppressed": [False] * n}
+    rest = {
+        "second": range(n),
+        "frames": [1] * n,
+        "suppressed": [False] * n,
+        "left_out": [False] * n,
+    }
     return pd.DataFrame(blank | rest | columns)
 
 

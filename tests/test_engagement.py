@@ -317,7 +317,7 @@ def test_sampling_more_often_changes_nothing_when_nothing_changes(seed, rate_hz)
 
 
 def chosen(faces: Faces, use: np.ndarray) -> Faces:
-    names = ("sample", "box", "score", "landmarks", "probs")
+    names = ("sample", "box", "score", "landmarks", "probs", "change")
     return Faces(*(getattr(faces, name)[use] for name in names))
 
 

@@ -1,10 +1,14 @@
 """The jurisdiction gate: where expressions may be read, and what is required before."""
 
+from fractions import Fraction
+
 import pytest
 
+from fer_core import inbox, pipeline, segment
 from fer_core.errors import PolicyError
 from fer_core.policy import COUNTRIES, permission
-from fer_core.settings import Deployment
+from fer_core.settings import Deployment, Discovery, Run, Settings
+from tests import clips
 
 # Written down from the treaties, not from the room.
 EU = "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE".split()
@@ -78,3 +82,15 @@ def test_a_code_that_is_no_country_is_refused(place):
 
 def test_every_country_of_iso_3166_is_known_once():
     assert len(COUNTRIES) == 249
+
+
+def test_the_gate_is_in_the_python_api_too(tmp_path, monkeypatch):
+    """Whoever calls the main job: no jurisdiction, nothing read and nothing written."""
+    clip = tmp_path / "class.mp4"
+    clips.write_clip(clip, clips.steady(Fraction(5), 1))
+    (source,) = inbox.discover([clip], Discovery(settle_s=0)).sources
+    settings = Settings(out=tmp_path / "out", run=Run(min_free_mb=0))
+    monkeypatch.setattr(segment, "look", None)
+    with pytest.raises(PolicyError):
+        pipeline.process_recording(source, settings)
+    assert not list((tmp_path / "out").rglob("*.parquet"))

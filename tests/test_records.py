@@ -111,7 +111,7 @@ def test_faces_that_were_not_read_say_so_with_nan_not_zero():
     assert unread.sample.tolist() == [7, 7]
     assert [getattr(unread, field.name).dtype.name for field in fields(unread)] == [
         "int64",
-        *["float32"] * 4,
+        *["float32"] * 5,
     ]
 
 

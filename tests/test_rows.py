@@ -34,7 +34,7 @@ def test_one_row_a_second_and_no_gap(seed, seconds, lost):
     lost = {second for second in lost if second < seconds}
     whole = factories.lesson(seed, people=6, seconds=seconds).observations.faces
     kept = ~np.isin(whole.sample, list(lost))
-    names = ("sample", "box", "score", "landmarks", "probs")
+    names = ("sample", "box", "score", "landmarks", "probs", "change")
     faces = Faces(*(getattr(whole, name)[kept] for name in names))
     values, _, _ = worked_out(factories.observations(faces, seconds=seconds, lost=lost))
 

@@ -6,11 +6,11 @@ import pytest
 from fer_core.records import EMOTIONS
 from fer_core.schema import SCHEMA_VERSION, TABLES
 
-# Word for word from the plan: `?` is a column in which NULL may stand.
+# Word for word from the plan, and one more; `?` is a column in which NULL may stand.
 SECONDS = (
     "recording_id second clock? frames faces faces_scored p_angry? p_disgust? p_fear? p_happy? "
     "p_neutral? p_sad? p_surprise? uncertain? facing? engagement? engagement_low? "
-    "engagement_high? suppressed"
+    "engagement_high? suppressed left_out"
 )
 
 

@@ -16,6 +16,7 @@ from tests import factories
 
 SIZE_PX = (1280, 720)
 SLIDE_PX = (900, 720)
+NOBODY = np.empty((0, 4), np.float32)
 
 
 @cache
@@ -42,7 +43,7 @@ def shared_screen(shown: list[int], seed: int = 1, rate_hz: int = 1) -> Observat
         frame = np.empty((SIZE_PX[1], SIZE_PX[0], 3), np.uint8)
         frame[:, SLIDE_PX[0] :] = cv2.resize(people, (SIZE_PX[0] - SLIDE_PX[0], SIZE_PX[1]))
         frame[:, : SLIDE_PX[0]] = slide(int(number))
-        noisy = slides.thumbnail(frame) + random.normal(0, 1.5, THUMBNAIL_PX)
+        noisy = slides.thumbnail(frame, NOBODY) + random.normal(0, 1.5, THUMBNAIL_PX)
         thumbnails.append(np.clip(noisy, 0, 255).astype(np.uint8))
     seen = factories.observations(Faces.empty(), seconds=len(shown), rate_hz=rate_hz)
     return replace(seen, thumbnails=np.array(thumbnails))

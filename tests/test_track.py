@@ -86,7 +86,7 @@ def test_whatever_boxes_come_the_tracks_are_well_formed(rows):
     rows = sorted(rows, key=lambda row: row[0])
     boxes = np.array([row[1:] for row in rows], np.float32).reshape(-1, 4)
     plain = factories.faces(len(rows), sample=np.array([row[0] for row in rows], np.int64))
-    seen = Faces(plain.sample, boxes, plain.score, plain.landmarks, plain.probs)
+    seen = Faces(plain.sample, boxes, plain.score, plain.landmarks, plain.probs, plain.change)
     assert_well_formed(seen, linked(seen, 7))
 
 

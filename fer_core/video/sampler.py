@@ -146,18 +146,18 @@ class Sampler:
                 image = decode.next_image()
         finally:
             self.cpu_s += decode.end().cpu_s
-        self.decode_failures = self.failures_before(segment.end_s)
+        self.decode_failures = self.failures_between(segment.start_s, segment.end_s)
         end_s = Fraction(sample, rate_hz)
         if image is None and decode.log.end_s is not None:
             # Never at odds with the number of samples, whatever the last picture's duration says.
             end_s = min(max(decode.log.end_s, end_s - Fraction(1, rate_hz)), end_s)
         self.content_end_s = float(end_s)
 
-    def failures_before(self, second: int | None) -> int:
-        """Return ``decode_failures`` up to a second; complete once the decoder has ended."""
-        last = math.inf if second is None else second
+    def failures_between(self, start_s: int, end_s: int | None) -> int:
+        """Return ``decode_failures`` of some seconds; complete once the decoder has ended."""
+        last = math.inf if end_s is None else end_s
         failures = self._log.failures.items() if self._log else ()
-        return sum(n for at, n in failures if self._segment.start_s <= at < last)
+        return sum(n for at, n in failures if start_s <= at < last)
 
     def _last_s(self) -> int:
         """Return where the segment ends at the latest, in seconds."""

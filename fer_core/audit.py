@@ -1,0 +1,94 @@
+"""The audit log: what was done with people's data, a line each, appended and never rewritten.
+
+Recordings stand in it under a reference, not under their id or name: it stays when they go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from fer_core import __version__
+from fer_core.folder import explained
+
+LOG: Final = "audit.jsonl"
+Event = Literal["settings", "processed", "expired", "purged", "exported"]
+
+
+def reference(recording_id: str) -> str:
+    """Return what a recording is called in the log: told from its id, but not the id from it."""
+    return hashlib.sha256(f"lecturepulse audit {recording_id}".encode()).hexdigest()[:16]
+
+
+def note(root: Path, event: Event, **facts: Any) -> None:
+    """Append a line: when, what, by which version, and the facts given.
+
+    Args:
+        root: folder of the dataset.
+        event: what was done.
+        facts: anything JSON can say; no names, no ids.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    at = datetime.now(UTC).isoformat("T", "seconds")
+    line = json.dumps({"at": at, "event": event, "version": __version__, **facts})
+    path = root / LOG
+    with explained(path):
+        root.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            # A power cut may have torn the last line; this one must not be lost with it.
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(f"{line}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def lines(root: Path, only: str = "event") -> Iterator[dict[str, Any]]:
+    """Yield the log's lines, the oldest first; a torn last one is passed over.
+
+    Args:
+        root: folder of the dataset.
+        only: lines that hold this fact; the others are not parsed, of years there are many.
+    """
+    with suppress(FileNotFoundError), (root / LOG).open(encoding="utf-8") as file:
+        for line in file:
+            if f'"{only}"' in line:
+                with suppress(ValueError):
+                    yield json.loads(line)
+
+
+def note_settings(root: Path, settings: dict[str, Any]) -> None:
+    """Append the settings that concern privacy if they differ from those of the last line.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    before: dict[str, Any] | None = None
+    for line in lines(root, only="changed"):
+        before = line.get("settings")
+    # As they come back from the log: tuples are lists there.
+    now = json.loads(json.dumps(settings))
+    if before != now:
+        known = before or {}
+        changed = sorted(name for name in known.keys() | now if known.get(name) != now.get(name))
+        note(root, "settings", changed=changed, settings=now)
+
+
+def purged(root: Path) -> set[str]:
+    """Return the references of recordings that were deleted, on request or by their age."""
+    return {
+        str(found)
+        for line in lines(root, only="recordings")
+        if line.get("event") in ("purged", "expired")
+        for found in line.get("recordings", ())
+    }

@@ -1,0 +1,88 @@
+"""The commands about people's data: what is computed, shown and kept, and how it is deleted."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from fer_core.errors import ConfigError
+
+app = App(name="policy", help="What is computed, shown and kept under the settings in force.")
+
+Config = Annotated[
+    Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
+]
+Out = Annotated[str | None, Parameter(help="Folder of tables and reports.")]
+
+
+@app.command(name="show")
+def show_policy(
+    *,
+    config: Config = None,
+    jurisdiction: Annotated[str | None, Parameter(help="As if run with it.")] = None,
+) -> int:
+    """Say in plain words what would be computed, shown and kept."""
+    from fer_core import config as configuration
+    from fer_core import policy, terminal
+
+    flags = {"deployment.jurisdiction": jurisdiction}
+    settings = configuration.load(config, flags).settings
+    for heading, sentences in policy.in_words(settings).items():
+        terminal.line(heading)
+        for sentence in sentences:
+            terminal.line(f"  - {sentence}")
+    return 0
+
+
+def purge_results(
+    *,
+    recording: Annotated[str | None, Parameter(help="Id of one recording.")] = None,
+    before: Annotated[date | None, Parameter(help="Everything made before that day.")] = None,
+    all_expired: Annotated[
+        bool, Parameter(help="Everything past the retention settings.", negative=())
+    ] = False,
+    yes: Annotated[
+        bool, Parameter(help="Delete. Without it only what would go is told.", negative=())
+    ] = False,
+    out: Out = None,
+    config: Config = None,
+) -> int:
+    """Delete everything about recordings: tables, pages, logs, work files."""
+    from fer_core import config as configuration
+    from fer_core import retention, terminal
+    from fer_core.store import Store
+
+    settings = configuration.load(config, {"out": out}).settings
+    if (recording is not None) + (before is not None) + all_expired != 1:
+        raise ConfigError(
+            "Say what to delete.", hint="Give --recording ID, --before DATE or --all-expired."
+        )
+    store = Store(settings.out)
+    if not store.tables.is_dir():
+        raise ConfigError(
+            f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
+        )
+    with store.writing():
+        if recording is not None:
+            found, why = [retention.one(store, recording)], "asked"
+        elif before is not None:
+            found, why = retention.made_before(store, before), "before"
+        else:
+            found, why = retention.expired(store, settings, datetime.now(UTC)), "expired"
+        for removal in found:
+            what = "everything" if removal.tables is None else ", ".join(removal.tables)
+            known = f"{removal.recording_id}  {removal.made_on}  {removal.course}"
+            terminal.line(f"{known}  {removal.name}: {what}")
+        if not yes:
+            terminal.line(f"{len(found)} would be deleted. Nothing was; --yes deletes.")
+            return 0
+        retention.purge(store, found, settings, why)
+    terminal.line(f"{len(found)} deleted.")
+    left = [removal.source for removal in found if removal.tables is None]
+    for path in left:
+        if path.exists():
+            terminal.line(f"The recording itself is still there: {path}")
+    return 0

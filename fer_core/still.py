@@ -1,0 +1,94 @@
+"""Tells pictures of faces from people: a portrait on the wall or a camera-off photo never moves.
+
+How much a face's pixels change is measured while frames are there; which tracks are pictures is
+decided when all of a recording is known.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_core.records import Observations
+from fer_core.track import Tracks
+
+STILL_S: Final = 20
+"""A face must be seen for so long before it can be called a picture, seconds."""
+
+STILL_GREY: Final = 1.5
+"""Most that a picture changes from sample to sample, in grey levels of 255: what compression and
+flicker do. People breathe, blink and sway: measured on the bundled class and real clips in
+``docs/privacy.md``."""
+
+_SHARE: Final = 90
+_GRID_PX: Final = 24
+
+
+def change(
+    before: NDArray[np.uint8] | None, image: NDArray[np.uint8], boxes: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return how much the picture changed inside each box since the sample before, ``(n,)``.
+
+    The mean difference in grey levels, 0 to 255, after both were shrunk to 24 x 24: what is left
+    is movement and light, not noise. NaN without a sample before.
+
+    Args:
+        before: the picture of the sample before, of the same size; None if there is none.
+        image: ``(height, width, 3)`` blue-green-red.
+        boxes: ``(n, 4)`` left, top, width, height, pixels.
+    """
+    result = np.full(len(boxes), np.nan, np.float32)
+    if before is None or before.shape != image.shape:
+        return result
+    height, width = image.shape[:2]
+    for k, (left, top, wide, high) in enumerate(boxes.tolist()):
+        x, y = max(0, int(left)), max(0, int(top))
+        part = np.s_[y : min(height, int(top + high) + 1), x : min(width, int(left + wide) + 1)]
+        if image[part].size:
+            small = [
+                cv2.resize(
+                    cv2.cvtColor(picture[part], cv2.COLOR_BGR2GRAY),
+                    (_GRID_PX, _GRID_PX),
+                    interpolation=cv2.INTER_AREA,
+                ).astype(np.float32)
+                for picture in (before, image)
+            ]
+            result[k] = np.abs(small[1] - small[0]).mean()
+    return result
+
+
+def still_tracks(observations: Observations, tracks: Tracks) -> NDArray[np.bool_]:
+    """Return which tracks show a picture of a face, ``(tracks,)``.
+
+    Only samples count in which the track was seen in the sample before, too: when a photo appears,
+    everything changes.
+    """
+    faces, rate_hz = observations.faces, observations.rate_hz
+    order = np.lexsort((faces.sample, tracks.track))
+    track, sample = tracks.track[order], faces.sample[order]
+    goes_on = np.zeros(len(order), np.bool_)
+    goes_on[1:] = (track[1:] == track[:-1]) & (sample[1:] == sample[:-1] + 1)
+    changed = faces.change[order]
+    counts = goes_on & np.isfinite(changed)
+    still = np.zeros(tracks.count, np.bool_)
+    bounds = np.searchsorted(track, np.arange(tracks.count + 1))
+    for k in range(tracks.count):
+        part = slice(bounds[k], bounds[k + 1])
+        values = changed[part][counts[part]]
+        if len(values) >= STILL_S * rate_hz:
+            still[k] = np.percentile(values, _SHARE) < STILL_GREY
+    return still
+
+
+def without(
+    observations: Observations, tracks: Tracks, left: NDArray[np.bool_]
+) -> tuple[Observations, Tracks]:
+    """Return observations and tracks without some tracks; the others are numbered anew."""
+    keep = ~left[tracks.track] if tracks.count else np.zeros(0, np.bool_)
+    number = np.cumsum(~left, dtype=np.int32) - 1
+    return observations.with_faces(keep), Tracks(
+        number[tracks.track[keep]].astype(np.int32), int((~left).sum()), tracks.layout_changes
+    )

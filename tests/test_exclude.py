@@ -1,0 +1,96 @@
+"""What is left out: blackened before anybody looks, and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from fer_core.exclude import Exclusion, as_json, black_out, seconds_left_out
+
+
+def left_out(**said: Any) -> Exclusion:
+    return Exclusion.model_validate(said)
+
+
+def white(height: int = 90, width: int = 160) -> np.ndarray:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def test_a_tile_of_a_gallery_is_blackened_and_nothing_else() -> None:
+    image = white()
+    seen = black_out(image, [left_out(what="lecturer", tile=[2, 1], grid=[4, 3])], 7)
+    expected = white()
+    expected[0:30, 40:80] = 0
+    assert np.array_equal(seen, expected)
+    assert (image == 255).all()
+
+
+def test_an_area_is_widened_to_whole_pixels() -> None:
+    seen = black_out(white(10, 10), [left_out(area=[0.11, 0.0, 0.39, 0.55])], 0)
+    assert (seen[:6, 1:4] == 0).all()
+    assert (seen == 0).all(axis=2).sum() == 18
+
+
+def test_times_begin_with_the_first_second_and_end_before_the_last() -> None:
+    there = left_out(tile=[1, 1], grid=[2, 2], start="0:10", end="1:00")
+    shown = [second for second in range(70) if black_out(white(), [there], second).min() == 255]
+    assert shown == [*range(10), *range(60, 70)]
+    assert not seconds_left_out([there], 70).any()
+
+
+def test_seconds_without_any_picture_are_counted() -> None:
+    breaks = [left_out(start=5, end=7.5), left_out(start="0:20")]
+    out = np.flatnonzero(seconds_left_out(breaks, 23)).tolist()
+    assert out == [5, 6, 7, 20, 21, 22]
+    assert (black_out(white(), breaks, 6) == 0).all()
+
+
+def test_nothing_left_out_is_the_picture_itself() -> None:
+    image = white()
+    assert black_out(image, [], 0) is image
+    assert black_out(image, [left_out(start=5)], 4.9) is image
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"tile": [1, 1]},
+        {"grid": [3, 3]},
+        {"tile": [4, 1], "grid": [3, 3]},
+        {"tile": [0, 1], "grid": [3, 3]},
+        {"tile": [1, 1], "grid": [2, 2], "area": [0, 0, 1, 0.5]},
+        {"tile": [1, 1], "grid": [1, 1]},
+        {"area": [0.5, 0, 0.5, 1]},
+        {"area": [0, 0, 1.5, 1]},
+        {"area": [0, 0, 1, 1]},
+        {"start": 9, "end": 9},
+        {"start": -1},
+        {"start": 5, "what": "Anna Smith"},
+        {"start": 5, "what": ""},
+        {"start": 5, "colour": "black"},
+    ],
+)
+def test_what_makes_no_sense_is_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        left_out(**said)
+
+
+def test_the_same_parts_are_the_same_text() -> None:
+    tile = left_out(what="lecturer", tile=[1, 1], grid=[2, 2])
+    area = left_out(what="lecturer", area=[0, 0, 0.5, 0.5])
+    text = as_json([tile])
+    assert text == as_json([area])
+    assert text is not None
+    assert json.loads(text) == [
+        {"what": "lecturer", "area": [0, 0, 0.5, 0.5], "start": 0, "end": None}
+    ]
+    assert as_json([]) is None
+
+
+EXAMPLE = next((Path(__file__).resolve().parent.parent / "examples").rglob("*.mp4"))
