@@ -289,10 +289,7 @@ def finish(
         "schema_version": str(described["schema_version"]),
     }
     before = pages.path(store, job.recording_id)
-    store.commit(job.place, tables, provenance)
-    if before is not None and before != pages.path(store, job.recording_id):
-        before.unlink(missing_ok=True)  # its course has another name now
-    store.clear_work(job.recording_id)
+    # Before it is done: a line too many after a power cut, never one too few.
     audit.note(
         store.root,
         "processed",
@@ -304,6 +301,10 @@ def finish(
         settings_hash=described["settings_hash"],
         model_sha256=described["model_sha256"],
     )
+    store.commit(job.place, tables, provenance)
+    if before is not None and before != pages.path(store, job.recording_id):
+        before.unlink(missing_ok=True)  # its course has another name now
+    store.clear_work(job.recording_id)
     return Outcome(
         path=job.source.path,
         status=described["status"],
@@ -376,8 +377,9 @@ def _failed(
 ) -> Outcome:
     if not inbox.is_there(path):
         return Outcome(path, "failed", None, error.message, error.hint)
+    reference = audit.reference(failures.failed_id(path))
+    audit.note(store.root, "processed", recording=reference, status="failed")
     recording_id = failures.keep_failure(store, settings, path, course, error)
-    audit.note(store.root, "processed", recording=audit.reference(recording_id), status="failed")
     outcome = Outcome(path, "failed", recording_id, error.message, error.hint)
     return _with_page(outcome, store, settings)
 
