@@ -254,6 +254,8 @@ def _toml_document(listed: dict[str, Any]) -> str:
             for key, value in entry.items()
             if key not in ("files", "metrics")
         ]
+        if not entry["files"]:  # measured, not shipped
+            lines += ["", f"[models.{name}.files]"]
         for runtime, file in entry["files"].items():
             lines += ["", f"[models.{name}.files.{runtime}]"]
             lines += [f"{key} = {_toml(value)}" for key, value in file.items()]
