@@ -66,6 +66,7 @@ def purge_results(
             f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
         )
     with store.writing():
+        retention.resume_purge(store, settings)
         if recording is not None:
             found, why = [retention.one(store, recording)], "asked"
         elif before is not None:

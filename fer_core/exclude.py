@@ -79,8 +79,9 @@ class Exclusion(BaseModel):
         return self.area or (0, 0, 1, 1)
 
     def holds(self, time_s: float) -> bool:
-        """Say whether it covers a time."""
-        return self.start <= time_s < (math.inf if self.end is None else self.end)
+        """Say whether it covers a time; its edges are moved outwards to whole seconds."""
+        end = math.inf if self.end is None else math.ceil(self.end)
+        return math.floor(self.start) <= time_s < end
 
 
 def black_out(

@@ -89,9 +89,7 @@ def night(
         folder = repair.set_aside(store, torn)
         _log.warning("%d files of damaged tables were set aside in %s.", len(torn), folder)
     audit.note_settings(store.root, settings.for_audit())
-    retention.purge(
-        store, retention.expired(store, settings, datetime.now(UTC)), settings, "expired"
-    )
+    retention.purge_expired(store, settings)
     outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
     outcomes += [one(source) for source in found.sources]
     _retire_replaced(store, outcomes)

@@ -5,13 +5,14 @@ A recording's age counts from its start, or else from the file's own time.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from fer_core import audit, pages
 from fer_core.errors import ConfigError
@@ -20,6 +21,9 @@ from fer_core.settings import Settings
 from fer_core.store import Store, Worked
 
 Why = Literal["asked", "before", "expired"]
+
+# What a purge has set out to do, until it is done: a power cut must not leave half of it.
+_JOURNAL: Final = ".purging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,11 @@ def is_too_old(made_at: datetime | None, modified_s: float, settings: Settings) 
 
 
 def purge(store: Store, removals: Iterable[Removal], settings: Settings, why: Why) -> None:
-    """Delete; draw anew what showed it; note it in the audit log.
+    """Note it in the audit log; delete; draw anew what showed it.
 
     Of a recording that goes as a whole nothing stays in the output: tables, page, log, work files,
-    what was set aside, its place in the last night. The caller holds ``Store.writing()``.
+    what was set aside, its place in the last night. What is cut off half-way is carried on by
+    ``resume_purge``. The caller holds ``Store.writing()``.
 
     Raises:
         StoreError: something cannot be deleted.
@@ -103,36 +108,63 @@ def purge(store: Store, removals: Iterable[Removal], settings: Settings, why: Wh
     removals = list(removals)
     if not removals:
         return
-    gone = {removal.recording_id for removal in removals if removal.tables is None}
-    for removal in removals:
-        if removal.tables is None:
-            pages.remove(store, removal.recording_id)
-            store.forget(removal.recording_id)
-            store.clear_work(removal.recording_id)
-            _forget_set_aside(store, removal.recording_id)
-        else:
-            _drop(store, removal.recording_id, removal.tables)
-            pages.write_lecture(store, removal.recording_id, settings)
-    if night := store.last_night():
-        kept = tuple(worked for worked in night.worked_on if worked not in gone)
-        store.remember_night(Worked(night.ended_at, kept))
+    whole = [removal.recording_id for removal in removals if removal.tables is None]
+    parts = {found.recording_id: found.tables for found in removals if found.tables is not None}
     audit.note(
         store.root,
         "expired" if why == "expired" else "purged",
         why=why,
-        recordings=sorted(map(audit.reference, gone)),
-        tables={
-            audit.reference(removal.recording_id): removal.tables
-            for removal in removals
-            if removal.tables is not None
-        },
+        recordings=sorted(map(audit.reference, whole)),
+        tables={audit.reference(recording_id): names for recording_id, names in parts.items()},
     )
-    # A page compares its lecture with earlier ones of the course: those that went go there, too.
-    changed = {removal.course for removal in removals if removal.tables is None}
-    for course in sorted(changed):
+    plan = {
+        "whole": whole,
+        "parts": parts,
+        # A page compares its lecture with earlier ones of its course: what goes, goes there too.
+        "courses": sorted({removal.course for removal in removals if removal.tables is None}),
+    }
+    journal = store.root / _JOURNAL
+    with explained(journal):
+        part = journal.with_suffix(".part")
+        part.write_text(json.dumps(plan), encoding="utf-8")
+        part.replace(journal)
+    resume_purge(store, settings)
+
+
+def resume_purge(store: Store, settings: Settings) -> None:
+    """Carry on a purge that was cut off, if there is one; as often as it takes.
+
+    Raises:
+        StoreError: something cannot be deleted.
+    """
+    journal = store.root / _JOURNAL
+    try:
+        plan = json.loads(journal.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    for recording_id in plan["whole"]:
+        for page in store.reports.glob(f"*/{recording_id}.html"):
+            page.unlink()
+        store.forget(recording_id)
+        store.clear_work(recording_id)
+        _forget_set_aside(store, recording_id)
+    for recording_id, names in plan["parts"].items():
+        _drop(store, recording_id, names)
+        pages.write_lecture(store, recording_id, settings)
+    if night := store.last_night():
+        kept = tuple(worked for worked in night.worked_on if worked not in plan["whole"])
+        store.remember_night(Worked(night.ended_at, kept))
+    for course in plan["courses"]:
         for row in store.course(course):
             pages.write_lecture(store, row["recording_id"], settings)
     pages.write_index(store, settings)
+    journal.unlink()
+
+
+def purge_expired(store: Store, settings: Settings) -> None:
+    """Delete what the retention settings say has to go by now. The caller writes."""
+    resume_purge(store, settings)
+    purge(store, expired(store, settings, datetime.now(UTC)), settings, "expired")
 
 
 def _all(store: Store) -> list[Removal]:

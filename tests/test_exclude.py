@@ -56,6 +56,15 @@ def test_nothing_left_out_is_the_picture_itself() -> None:
     assert black_out(image, [left_out(start=5)], 4.9) is image
 
 
+def test_edges_within_a_second_are_moved_outwards() -> None:
+    """A second is left out as a whole: none is both left out and measured."""
+    part = left_out(start=10.6, end=12.2)
+    out = np.flatnonzero(seconds_left_out([part], 20)).tolist()
+    assert out == [10, 11, 12]
+    covered = [at / 4 for at in range(80) if black_out(white(), [part], at / 4).max() == 0]
+    assert (covered[0], covered[-1]) == (10, 12.75)
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from fer_core import audit, cli, config, retention
+from fer_core import audit, cli, config, pages, retention
 from fer_core.settings import Settings
 from fer_core.store import Place, Store, Worked
 from tests import clips, factories
@@ -199,6 +199,33 @@ def test_after_a_purge_nothing_is_found_of_it(command: Command, tmp_path: Path) 
     assert mentions(out, ids[0])
 
 
+@pytest.mark.parametrize("after", ["forget", "clear_work", "remember_night"])
+def test_a_purge_that_is_cut_off_is_carried_on(
+    after: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    for number in range(2):
+        store = keep(out, str(number) * 16, 1, title=f"Title {number}")
+    settings = settings_of(out)
+    for number in range(2):
+        pages.write_lecture(store, str(number) * 16, settings)
+
+    class PowerCutError(Exception):
+        pass
+
+    def cut(*_: object) -> None:
+        raise PowerCutError
+
+    store.remember_night(Worked("2026-11-02T03:00:00+00:00", ("0" * 16,)))
+    with monkeypatch.context() as patched, store.writing():
+        patched.setattr(Store, after, cut)
+        with pytest.raises(PowerCutError):
+            retention.purge(store, [retention.one(store, "0" * 16)], settings, "asked")
+    assert command("purge", "--all-expired", "--yes")[0] == 0
+    assert mentions(out, "Title 0", "0" * 16) == []
+    assert there(Store(out), "1" * 16) == ALL
+
+
 def test_a_page_no_longer_compares_with_what_went(tmp_path: Path) -> None:
     """The others of the course are drawn anew: the lecture that went is in none of them."""
     out = tmp_path / "out"
@@ -206,8 +233,6 @@ def test_a_page_no_longer_compares_with_what_went(tmp_path: Path) -> None:
         keep(out, str(number) * 16, days, title=f"Title {number}")
     settings = settings_of(out)
     store = Store(out)
-    from fer_core import pages
-
     for number in range(2):
         pages.write_lecture(store, str(number) * 16, settings)
     with store.writing():
