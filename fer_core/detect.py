@@ -17,6 +17,7 @@ from fer_core.settings import Detection
 
 # Twice the grid of YuNet's coarsest stride (32 px): below that the network has nothing to look at.
 _LEAST_SIDE_PX = 64
+_SAME_IOU = 0.5
 
 
 class FaceDetector(Protocol):
@@ -25,6 +26,81 @@ class FaceDetector(Protocol):
     def detect(self, frame: Frame) -> Faces:
         """Return the faces of one frame, in its own pixels, from the top left in reading order."""
         ...
+
+    def detect_at(self, frame: Frame, longest_side_px: int) -> Faces:
+        """Do so at one size only."""
+        ...
+
+
+class QuickSearch:
+    """Searches most frames at a smaller size, for as long as that finds the same faces.
+
+    The first frame of every ``quick_s`` seconds, counted from the start of the recording, is
+    searched in full and at ``quick_side_px``. If both find the same faces, the others of those
+    seconds are searched at that size only; one with fewer faces than the first is searched in full
+    after all. Someone small who comes in between is found at the next first frame.
+
+    What it finds depends on no frame before that first one: see ``begins_at``.
+
+    Args:
+        detector: searches in full, and at any size.
+        settings: the quick size, and for how long it is trusted.
+        rate_hz: samples a second.
+    """
+
+    def __init__(self, detector: FaceDetector, settings: Detection, rate_hz: int) -> None:
+        self._detector, self._settings, self._rate_hz = detector, settings, rate_hz
+        self._stretch, self._expected, self._same = -1, 0, False
+
+    def begins_at(self, second: int) -> int:
+        """Return from which second on frames have to be shown for the same result at a second."""
+        if not self._settings.quick_side_px:
+            return second
+        return second - second % self._settings.quick_s
+
+    def prepare(self, frame: Frame, second: int) -> None:
+        """Look at a frame before a second, if the search from there on builds upon it."""
+        stretch = self._stretch_of(frame)
+        if stretch == second // self._settings.quick_s and stretch != self._stretch:
+            self.detect(frame)
+
+    def detect(self, frame: Frame) -> Faces:
+        """Return the faces of one frame; frames have to come in their order."""
+        side_px = self._settings.quick_side_px
+        if not 0 < side_px < min(max(frame.image.shape), self._settings.longest_side_px):
+            return self._detector.detect(frame)
+        stretch = self._stretch_of(frame)
+        if stretch != self._stretch:
+            faces, quick = self._detector.detect(frame), self._detector.detect_at(frame, side_px)
+            self._stretch, self._expected = stretch, len(faces)
+            self._same = _are_the_same(faces.box, quick.box)
+            return quick if self._same else faces
+        if self._same:
+            quick = self._detector.detect_at(frame, side_px)
+            if len(quick) >= self._expected:
+                return quick
+        return self._detector.detect(frame)
+
+    def _stretch_of(self, frame: Frame) -> int:
+        return frame.sample // (self._settings.quick_s * self._rate_hz)
+
+
+def _are_the_same(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
+    """Say whether two searches found the same faces: each box of one overlaps one of the other."""
+    if len(boxes) != len(others):
+        return False
+    overlaps = _iou(boxes, others) >= _SAME_IOU
+    return bool((overlaps.sum(axis=0) == 1).all() and (overlaps.sum(axis=1) == 1).all())
+
+
+def _iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return intersection over union of every box with every other, ``(n, m)``."""
+    a, b = boxes[:, None, :], others[None, :, :]
+    low = np.maximum(a[..., :2], b[..., :2])
+    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    common = np.maximum(high - low, 0).prod(axis=-1)
+    whole = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - common
+    return np.asarray(common / np.maximum(whole, 1e-9), np.float32)
 
 
 class YuNet:
@@ -62,6 +138,13 @@ class YuNet:
         shrunk = max(frame.image.shape) > self._settings.longest_side_px
         if shrunk and smallest < self._settings.small_face_px:
             found = self._search(frame.image, self._settings.longest_side_small_px)
+        return self._faces(frame, found)
+
+    def detect_at(self, frame: Frame, longest_side_px: int) -> Faces:
+        """Find the faces of one frame at one size only."""
+        return self._faces(frame, self._search(frame.image, longest_side_px))
+
+    def _faces(self, frame: Frame, found: NDArray[np.float64]) -> Faces:
         if len(found) > self._settings.max_faces:
             # A pattern may look like a thousand faces; every one would be followed and read.
             surest = np.argsort(-found[:, 14], kind="stable")[: self._settings.max_faces]

@@ -195,7 +195,7 @@ def _kept(settings: Settings) -> list[str]:
     days = settings.retention.days
     said = [
         f"Tables and pages for {days} days after a recording was made; then they are deleted, and "
-        "it is not read again."
+        "the recording is not read again."
         if days
         else "Tables and pages without an end: retention.days is not set."
     ]

@@ -29,7 +29,7 @@ from fer_core import (
     stopping,
     video,
 )
-from fer_core.detect import FaceDetector, YuNet
+from fer_core.detect import FaceDetector, QuickSearch, YuNet
 from fer_core.folder import explained, need_space
 from fer_core.job import Job
 from fer_core.records import THUMBNAIL_PX, Faces, Observations, Segment
@@ -89,22 +89,24 @@ def _fits(stored: Observations, segment: Segment, rate_hz: int) -> bool:
 def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, bool]:
     """Look at a segment until its end, or until the run has to stop; say whether it is whole."""
     rate = job.settings.sampling.rate_hz
-    detector = _detector(job.settings)
+    detector = QuickSearch(_detector(job.settings), job.settings.detection, rate)
     reader = _Reader(job)
     samples: list[int] = []
     thumbnails: list[NDArray[np.uint8]] = []
     detect_cpu_s = 0.0
     whole = True
     before: NDArray[np.uint8] | None = None
-    # From a second before, so that the first sample has one to be compared with: where a recording
-    # is cut into segments must not show in any number.
-    run_up = replace(segment, start_s=max(0, segment.start_s - 1))
+    # From some seconds before: the first sample needs one to be compared with, and the detector's
+    # choice of a size may be older. Where a recording is cut must not show in any number.
+    begin_s = min(max(0, segment.start_s - 1), detector.begins_at(segment.start_s))
+    run_up = replace(segment, start_s=begin_s)
     with video.Sampler(job.info, run_up, rate, job.ffmpeg, job.settings.video) as sampler:
         for frame in sampler:
             began = time.process_time()
             # First of all: nobody looks at what is left out.
             image = exclude.black_out(frame.image, job.exclusions, float(frame.time_s))
             if frame.sample < segment.start_s * rate:
+                detector.prepare(replace(frame, image=image), segment.start_s)
                 before = image
                 continue
             faces = detector.detect(replace(frame, image=image))

@@ -11,52 +11,18 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from fer_core.exclude import Exclusion
 from fer_core.records import EMOTIONS
+from fer_core.rights import Deployment, Privacy, Retention, Section
 
 ENV_PREFIX: Final = "LECTUREPULSE_"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _unset(cls, value: object, info: ValidationInfo) -> object:
-        # TOML and the environment have no word for nothing: "" is how they say "not set".
-        unset = value == "" and cls.model_fields[info.field_name or ""].default is None
-        return None if unset else value
-
-
-class Deployment(_Section):
-    """Where and on what ground the school runs this."""
-
-    jurisdiction: str | None = Field(
-        None,
-        pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$",
-        description="ISO 3166 code of the place whose law applies, such as IN or US-IL. Required "
-        "for real recordings. In the EU and EEA expressions are not read (presence mode).",
-    )
-    exemption: Literal["medical", "safety"] | None = Field(
-        None, description="Legal exemption from the EU rule; needs exemption_reason."
-    )
-    exemption_reason: str | None = Field(None, description="The written reason of the exemption.")
-    consent: str | None = Field(
-        None, description="Consent statement, printed in every report. Missing: a banner says so."
-    )
-
-    @field_validator("jurisdiction", mode="before")
-    @classmethod
-    def _upper(cls, value: object) -> object:
-        return value.strip().upper() if isinstance(value, str) else value
-
-
-class Discovery(_Section):
+class Discovery(Section):
     """Which files are recordings, and what they belong to."""
 
     extensions: tuple[str, ...] = Field(
@@ -88,7 +54,7 @@ class Discovery(_Section):
     )
 
 
-class Video(_Section):
+class Video(Section):
     """The decoder and its limits."""
 
     ffmpeg: Path | None = Field(
@@ -117,7 +83,7 @@ class Video(_Section):
     )
 
 
-class Sampling(_Section):
+class Sampling(Section):
     """How often a recording is looked at."""
 
     rate_hz: int = Field(1, ge=1, le=10, description="Frames a second, a whole number.")
@@ -126,7 +92,7 @@ class Sampling(_Section):
     )
 
 
-class Detection(_Section):
+class Detection(Section):
     """How faces are found."""
 
     min_score: Share = Field(0.6, description="Least confidence of the detector for a face.")
@@ -149,9 +115,19 @@ class Detection(_Section):
     longest_side_small_px: int = Field(
         2560, ge=160, le=8192, description="Size of that second search, pixels."
     )
+    quick_side_px: int = Field(
+        640,
+        ge=0,
+        le=4096,
+        description="Frames are shrunk to this instead, as long as that finds the same faces as "
+        "the whole search; 0: never.",
+    )
+    quick_s: int = Field(
+        10, ge=1, le=300, description="After so many seconds that is tried out again."
+    )
 
 
-class Classification(_Section):
+class Classification(Section):
     """How expressions are read."""
 
     model: str | None = Field(
@@ -177,7 +153,7 @@ class Classification(_Section):
     )
 
 
-class Tracking(_Section):
+class Tracking(Section):
     """How faces of successive frames become anonymous tracks."""
 
     max_gap_s: float = Field(
@@ -201,7 +177,7 @@ def _default_weights() -> dict[str, float]:
     }
 
 
-class Engagement(_Section):
+class Engagement(Section):
     """The engagement index: a documented proxy computed from expressions."""
 
     variant: Literal["expression", "expression_x_facing"] = Field(
@@ -229,68 +205,7 @@ class Engagement(_Section):
         return {name: value[name] for name in EMOTIONS}
 
 
-class Privacy(_Section):
-    """What is withheld."""
-
-    min_group: int = Field(
-        5, ge=1, description="Fewer people than this: values of that second are withheld."
-    )
-    per_person: bool = Field(
-        False,
-        description="Also write the faces and tracks tables (anonymous, not ranked); needs "
-        "per_person_reason.",
-    )
-    per_person_reason: str | None = Field(
-        None,
-        validate_default=True,
-        description="The written reason for per-person tables, printed in the report.",
-    )
-    exclude: tuple[Exclusion, ...] = Field(
-        (),
-        max_length=100,
-        description="What is left out of every recording before faces are searched, such as "
-        '{ what = "lecturer", tile = [1, 1], grid = [3, 3] }; more in the sidecar.',
-    )
-
-    @field_validator("per_person_reason")
-    @classmethod
-    def _given(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if info.data.get("per_person") and not (value or "").strip():
-            raise ValueError("per-person tables need a written reason")
-        return value
-
-
-_EXPIRE_ALONE: Final = ("moments", "marks", "faces", "tracks")
-
-
-class Retention(_Section):
-    """How long results are kept; recordings themselves are never touched."""
-
-    days: int | None = Field(
-        None,
-        ge=1,
-        le=36500,
-        description="Everything about a recording is deleted so many days after it was made "
-        "(its start, or else the file's time), and it is not read again. Not set: kept.",
-    )
-    tables: dict[str, int] = Field(
-        default_factory=lambda: {"faces": 30, "tracks": 30},
-        description="Days for single tables that go earlier: moments, marks, faces, tracks.",
-    )
-
-    @field_validator("tables")
-    @classmethod
-    def _known(cls, value: dict[str, int]) -> dict[str, int]:
-        if unknown := sorted(value.keys() - set(_EXPIRE_ALONE)):
-            raise ValueError(
-                f"{unknown[0]} cannot go alone; choose from {', '.join(_EXPIRE_ALONE)}"
-            )
-        if any(days < 1 for days in value.values()):
-            raise ValueError("needs at least 1 day")
-        return dict(sorted(value.items()))
-
-
-class Report(_Section):
+class Report(Section):
     """How the pages are drawn."""
 
     time_link: str = Field(
@@ -304,7 +219,7 @@ class Report(_Section):
     )
 
 
-class Run(_Section):
+class Run(Section):
     """How the work is carried out; changes no result."""
 
     workers: int = Field(

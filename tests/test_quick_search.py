@@ -1,0 +1,107 @@
+"""Most frames are searched at a smaller size: nobody is lost by it, and there is no seam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_core.detect import QuickSearch
+from fer_core.records import Faces, Frame
+from fer_core.settings import Detection
+from tests import factories
+from tests.factories import examples
+
+IMAGE = np.zeros((720, 1280, 3), np.uint8)
+
+
+@dataclass
+class Scripted:
+    """A detector that finds so many faces in each sample, in full and at the quick size."""
+
+    full: list[int]
+    quick: list[int]
+    apart_px: float = 0
+    searches: list[str] = field(default_factory=list)
+
+    def detect(self, frame: Frame) -> Faces:
+        self.searches.append(f"{frame.sample} full")
+        return factories.faces(self.full[frame.sample], sample=frame.sample)
+
+    def detect_at(self, frame: Frame, longest_side_px: int) -> Faces:
+        self.searches.append(f"{frame.sample} {longest_side_px}")
+        n = self.quick[frame.sample]
+        corner = np.stack([np.arange(n) * factories.TILE_PX + self.apart_px, np.zeros(n)], axis=1)
+        # A little higher, so that one can tell whose result it is.
+        return factories.faces(n, sample=frame.sample, corner=corner, height_px=65)
+
+
+def looked(
+    scripted: Scripted, *, start_s: int = 0, rate_hz: int = 1, **detection: int
+) -> list[tuple[int, float]]:
+    """Return the number and height of the faces from a second on, as a segment would see them."""
+    settings = factories.settings(detection={"quick_s": 5} | detection).detection
+    search = QuickSearch(scripted, settings, rate_hz)
+    found: list[tuple[int, float]] = []
+    for sample in range(search.begins_at(start_s) * rate_hz, len(scripted.full)):
+        frame = Frame(sample, Fraction(sample, rate_hz), IMAGE)
+        if sample < start_s * rate_hz:
+            search.prepare(frame, start_s)
+            continue
+        faces = search.detect(frame)
+        found.append((len(faces), float(faces.box[:, 3].max(initial=0))))
+    return found
+
+
+def test_where_both_find_the_same_the_rest_is_searched_quickly() -> None:
+    scripted = Scripted([4] * 7, [4] * 7)
+    assert looked(scripted) == [(4, 65)] * 7
+    first = ["0 full", "0 640", "1 640", "2 640", "3 640", "4 640"]
+    assert scripted.searches == [*first, "5 full", "5 640", "6 640"]
+
+
+@pytest.mark.parametrize(("quick", "apart_px"), [(3, 0), (5, 0), (0, 0), (4, 40)])
+def test_where_they_do_not_everything_is_searched_in_full(quick: int, apart_px: float) -> None:
+    scripted = Scripted([4] * 5, [quick] * 5, apart_px)
+    assert looked(scripted) == [(4, 64)] * 5
+
+
+def test_a_frame_in_which_somebody_is_missing_is_searched_in_full() -> None:
+    scripted = Scripted([4] * 5, [4, 4, 3, 4, 5])
+    assert looked(scripted) == [(4, 65), (4, 65), (4, 64), (4, 65), (5, 65)]
+
+
+def test_nobody_is_searched_quickly_too() -> None:
+    scripted = Scripted([0] * 5, [0] * 5)
+    looked(scripted)
+    assert scripted.searches.count("3 full") == 0
+
+
+@pytest.mark.parametrize("side_px", [0, 1280, 2000])
+def test_it_can_be_switched_off_and_is_for_small_pictures(side_px: int) -> None:
+    scripted = Scripted([4] * 5, [4] * 5)
+    assert looked(scripted, quick_side_px=side_px) == [(4, 64)] * 5
+    assert all(search.endswith("full") for search in scripted.searches)
+
+
+@examples(80)
+@given(
+    st.lists(st.tuples(st.integers(2, 4), st.integers(2, 4)), min_size=1, max_size=40),
+    st.integers(0, 39),
+    st.sampled_from([1, 2]),
+)
+def test_where_it_begins_does_not_show(
+    faces: list[tuple[int, int]], start_s: int, rate_hz: int
+) -> None:
+    full, quick = map(list, zip(*faces, strict=True))
+    whole = looked(Scripted(full, quick), rate_hz=rate_hz)
+    rest = looked(Scripted(full, quick), start_s=start_s, rate_hz=rate_hz)
+    assert rest == whole[start_s * rate_hz :]
+
+
+def test_the_settings_say_how() -> None:
+    assert Detection().quick_side_px < Detection().longest_side_px  # pyright: ignore[reportCallIssue]
