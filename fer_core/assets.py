@@ -67,6 +67,7 @@ class ModelAsset:
         entry: the model's table in ``models/manifest.toml``.
         runtime: what runs this file: one of ``RUNTIMES``, or ``deepface``.
         calibration: of each head, fitted to this file.
+        calibration_once: the same for faces that are read without their mirror images.
     """
 
     name: str
@@ -75,6 +76,7 @@ class ModelAsset:
     entry: dict[str, Any] = field(hash=False)
     runtime: str = "keras"
     calibration: dict[str, Calibration] = field(default_factory=dict, hash=False)
+    calibration_once: dict[str, Calibration] = field(default_factory=dict, hash=False)
 
 
 def _root(in_checkout: str, in_wheel: str) -> Path:
@@ -238,6 +240,7 @@ def model(
             head: Calibration(temperature, tuple(file.get("offset", {}).get(head, UNMOVED)))
             for head, temperature in file["temperature"].items()
         },
+        {head: Calibration(temperature) for head, temperature in file.get("once", {}).items()},
     )
 
 

@@ -116,13 +116,17 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def load_classifier(asset: ModelAsset, *, threads: int | None = None) -> Classifier:
+def load_classifier(
+    asset: ModelAsset, *, threads: int | None = None, mirror: bool = True
+) -> Classifier:
     """Return the classifier of weights that ``assets.model`` has found and checked.
 
     Args:
         asset: the weights.
         threads: threads the runtime may use; None for every core. TensorFlow heeds the first
             classifier of a process only.
+        mirror: average the probabilities of a face and its mirror image, if the model is made for
+            it; takes twice the time.
 
     Raises:
         AssetCorrupt: the file is no model, or one of other labels.
@@ -143,11 +147,13 @@ def load_classifier(asset: ModelAsset, *, threads: int | None = None) -> Classif
             f"The model '{asset.name}' cannot be loaded: {reason[0] if reason else repr(error)}",
             hint="Restore its file, or install lecturepulse again.",
         ) from error
+    mirror = mirror and bool(asset.entry.get("mirror", False))
+    once = asset.calibration | asset.calibration_once
     return Classifier(
         network,
         head=head,
-        calibration=asset.calibration.get(head, UNCALIBRATED),
-        mirror=bool(asset.entry.get("mirror", False)),
+        calibration=(asset.calibration if mirror else once).get(head, UNCALIBRATED),
+        mirror=mirror,
     )
 
 

@@ -299,6 +299,7 @@ def bench(
     ] = None,
     /,
     *,
+    repeats: Annotated[int, Parameter(help="How often; medians are printed.")] = 1,
     json: Annotated[bool, Parameter(help="Print JSON.", negative=())] = False,
     config: Config = None,
     jurisdiction: Jurisdiction = None,
@@ -311,7 +312,7 @@ def bench(
     path = recording or next(iter(sorted(Path("examples").rglob("*.mp4"))), None)
     if path is None:
         raise InputError("There is no recording to measure.", hint="Name one.")
-    figures = measure_recording(path, loaded.settings).as_dict()
+    figures = measure_recording(path, loaded.settings, repeats=max(1, repeats)).as_dict()
     if json:
         import json as json_module
 

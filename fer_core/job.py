@@ -21,13 +21,14 @@ from fer_core.inbox import Source
 from fer_core.policy import Permission
 from fer_core.records import Chapter, Segment, VideoInfo
 from fer_core.schema import SCHEMA_VERSION
+from fer_core.segment import Footage
 from fer_core.settings import Settings
 from fer_core.store import UNKNOWN_MONTH, Place, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything needed to work on one recording's segments, anywhere.
+    """Everything needed to work on one recording.
 
     Attributes:
         source: the recording as found.
@@ -60,6 +61,20 @@ class Job:
     settings: Settings
     place: Place
     exclusions: tuple[Exclusion, ...]
+
+    @property
+    def footage(self) -> Footage:
+        """What of it is needed to look at its segments."""
+        return Footage(
+            name=self.source.path.name,
+            info=self.info,
+            segments=len(self.segments),
+            model=self.model,
+            ffmpeg=self.ffmpeg,
+            work=self.work,
+            settings=self.settings,
+            exclusions=self.exclusions,
+        )
 
     def is_current(self) -> bool:
         """Say whether the file is still the one that was planned for."""
@@ -129,7 +144,11 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         mtime_ns=mtime_ns,
         info=info,
         chapters=_chapters(source) or info.chapters,
-        segments=tuple(video.plan_segments(info, settings.sampling.segment_s, settings.video)),
+        segments=tuple(
+            video.plan_segments(
+                info, settings.sampling.segment_s, settings.video, workers=settings.run.workers
+            )
+        ),
         permission=permission,
         model=model,
         ffmpeg=ffmpeg,

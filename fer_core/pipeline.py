@@ -37,12 +37,10 @@ from fer_core import (
     track,
     transcript,
     video,
+    workers,
 )
 from fer_core import (
     job as jobs,
-)
-from fer_core import (
-    segment as segments,
 )
 from fer_core.errors import InputError, LecturePulseError, TransientError
 from fer_core.folder import need_space
@@ -91,7 +89,8 @@ def night(
     audit.note_settings(store.root, settings.for_audit())
     retention.purge_expired(store, settings)
     outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
-    outcomes += [one(source) for source in found.sources]
+    with workers.employed(settings.run.workers):
+        outcomes += [one(source) for source in found.sources]
     _retire_replaced(store, outcomes)
     checkpoint.forget_stale(store.root / "work")
     worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
@@ -114,7 +113,7 @@ def process_recording(
         source: the recording.
         settings: all settings.
         force: do it again even if nothing has changed.
-        look_all: works through the segments; threads of this process by default.
+        look_all: works through the segments; ``in_threads`` by default.
         runner: who conducts, for the ``runs`` table.
 
     Returns:
@@ -161,13 +160,13 @@ def process_recording(
 
 
 def in_threads(job: Job) -> list[SegmentResult]:
-    """Work through a recording's segments in threads of this process."""
+    """Work through a recording's segments, each in the next free worker, if there are any."""
 
     def one(segment: Segment) -> SegmentResult:
         run = job.settings.run
         for attempt in range(run.retries + 1):
             try:
-                return segments.look(job, segment)
+                return workers.look(job.footage, segment)
             except InputError as error:
                 return error
             except TransientError:

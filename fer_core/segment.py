@@ -1,7 +1,7 @@
 """Looks at one segment of a recording: decode, find faces, read expressions, keep what was seen.
 
 Detector and classifier are made once a thread and once a process. What the faces amount to is
-``pipeline``'s work.
+``pipeline``'s work; in which process this is done, ``workers``'.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,44 +31,73 @@ from fer_core import (
     video,
 )
 from fer_core.detect import FaceDetector, QuickSearch, YuNet
+from fer_core.exclude import Exclusion
 from fer_core.folder import explained, need_space
-from fer_core.job import Job
-from fer_core.records import THUMBNAIL_PX, Faces, Observations, Segment
+from fer_core.records import THUMBNAIL_PX, Faces, Observations, Segment, VideoInfo
 from fer_core.settings import Settings
 
 _BATCH_FACES: Final = 256
 
 
-def look(job: Job, segment: Segment) -> Path:
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What is needed to look at a recording's segments, in any process: small, since it travels.
+
+    Attributes:
+        name: of the recording, for whoever follows the progress.
+        info: what its container says.
+        segments: how many there are.
+        model: the expression model; None in presence mode.
+        ffmpeg: the decoder.
+        work: folder of the work files.
+        settings: all settings.
+        exclusions: what is left out before faces are searched.
+    """
+
+    name: str
+    info: VideoInfo
+    segments: int
+    model: assets.ModelAsset | None
+    ffmpeg: video.Ffmpeg
+    work: Path
+    settings: Settings
+    exclusions: tuple[Exclusion, ...]
+
+
+def look(footage: Footage, segment: Segment) -> Path:
     """Look at one segment: decode, find faces, read expressions; return its work file.
 
     A work file that is already there and whole is returned as it is; one of a run that was told to
     stop is gone on with.
+
+    Args:
+        footage: the recording.
+        segment: the part of it.
 
     Raises:
         InputError: no picture of this segment can be decoded.
         TransientError: the decoder was killed or timed out.
         Stopped: the run has to end; what was seen is kept.
     """
-    rate = job.settings.sampling.rate_hz
-    path = job.work / f"segment-{segment.index:04d}.npz"
+    rate = footage.settings.sampling.rate_hz
+    path = footage.work / f"segment-{segment.index:04d}.npz"
     if (stored := checkpoint.restore(path)) and _fits(stored[0], segment, rate):
-        progress.tell("advanced", job.source.path.name, len(stored[0].samples) / rate)
+        progress.tell("advanced", footage.name, len(stored[0].samples) / rate)
         return path
     begun = path.with_suffix(".begun")
     parts: list[tuple[Observations, checkpoint.Effort]] = []
     if (stored := checkpoint.restore(begun)) and _fits(stored[0], segment, rate):
         parts.append(stored)
         segment = replace(segment, start_s=round(stored[0].content_end_s))
-        progress.tell("advanced", job.source.path.name, len(stored[0].samples) / rate)
+        progress.tell("advanced", footage.name, len(stored[0].samples) / rate)
     if stopping.requested.is_set():
         raise stopping.Stopped
-    seen, effort, whole = _see(job, segment)
+    seen, effort, whole = _see(footage, segment)
     if not whole and not len(seen.samples):
         raise stopping.Stopped
     parts.append((seen, effort))
     observations = Observations.concat([part for part, _ in parts])
-    need_space(job.work, job.settings.run.min_free_mb)
+    need_space(footage.work, footage.settings.run.min_free_mb)
     target = path if whole else begun
     with explained(target):
         checkpoint.keep(target, observations, sum((e for _, e in parts), checkpoint.Effort()))
@@ -86,11 +116,11 @@ def _fits(stored: Observations, segment: Segment, rate_hz: int) -> bool:
     return stored.rate_hz == rate_hz and within and bool(ends)
 
 
-def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, bool]:
+def _see(footage: Footage, segment: Segment) -> tuple[Observations, checkpoint.Effort, bool]:
     """Look at a segment until its end, or until the run has to stop; say whether it is whole."""
-    rate = job.settings.sampling.rate_hz
-    detector = QuickSearch(_detector(job.settings), job.settings.detection, rate)
-    reader = _Reader(job)
+    rate = footage.settings.sampling.rate_hz
+    detector = QuickSearch(_detector(footage.settings), footage.settings.detection, rate)
+    reader = _Reader(footage)
     samples: list[int] = []
     thumbnails: list[NDArray[np.uint8]] = []
     detect_cpu_s = 0.0
@@ -100,11 +130,13 @@ def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, b
     # choice of a size may be older. Where a recording is cut must not show in any number.
     begin_s = min(max(0, segment.start_s - 1), detector.begins_at(segment.start_s))
     run_up = replace(segment, start_s=begin_s)
-    with video.Sampler(job.info, run_up, rate, job.ffmpeg, job.settings.video) as sampler:
+    with video.Sampler(
+        footage.info, run_up, rate, footage.ffmpeg, footage.settings.video
+    ) as sampler:
         for frame in sampler:
             began = time.process_time()
             # First of all: nobody looks at what is left out.
-            image = exclude.black_out(frame.image, job.exclusions, float(frame.time_s))
+            image = exclude.black_out(frame.image, footage.exclusions, float(frame.time_s))
             if frame.sample < segment.start_s * rate:
                 detector.prepare(replace(frame, image=image), segment.start_s)
                 before = image
@@ -116,7 +148,7 @@ def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, b
             reader.add(faces, image)
             samples.append(frame.sample)
             thumbnails.append(slides.thumbnail(image, faces.box))
-            progress.tell("advanced", job.source.path.name, 1 / rate)
+            progress.tell("advanced", footage.name, 1 / rate)
             if stopping.requested.is_set():
                 whole = False
                 break
@@ -140,11 +172,6 @@ def _see(job: Job, segment: Segment) -> tuple[Observations, checkpoint.Effort, b
     return observations, checkpoint.Effort(sampler.cpu_s, detect_cpu_s, reader.cpu_s), whole
 
 
-def warm_up(settings: Settings) -> None:
-    """Load the expression model now, so that a measurement does not count it."""
-    _classifier(assets.chosen(settings.classification))
-
-
 class _Reader:
     """Collects the faces of a segment and reads their expressions in batches.
 
@@ -152,12 +179,13 @@ class _Reader:
         cpu_s: processor time of reading, seconds.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, footage: Footage) -> None:
         self.cpu_s = 0.0
         self._settled = [0]
-        self._model = job.model
-        self._rate_hz = job.settings.sampling.rate_hz
-        self._least_px = job.settings.classification.min_face_px
+        self._model = footage.model
+        self._rate_hz = footage.settings.sampling.rate_hz
+        self._least_px = footage.settings.classification.min_face_px
+        self._mirror = footage.settings.classification.mirror
         self._parts: list[Faces] = []
         self._crops: list[NDArray[np.uint8]] = []
         self._probs: list[NDArray[np.float32]] = []
@@ -212,14 +240,25 @@ class _Reader:
     def _flush(self) -> None:
         if self._model is not None and self._waiting:
             # Loaded for the first face only: a runtime takes a while to start.
-            classifier = _classifier(self._model)
+            classifier = _classifier(self._model, mirror=self._mirror)
             self._probs.append(classifier.classify(np.concatenate(self._crops)))
         self._crops, self._waiting = [], 0
 
 
+def use_threads(count: int) -> None:
+    """Have OpenCV and the runtimes of this process use so many threads each, from now on."""
+    cv2.setNumThreads(count)
+    _threads.append(count)
+    _classifier.cache_clear()
+
+
+_threads: Final[list[int]] = []
+
+
 @lru_cache(maxsize=2)
-def _classifier(model: assets.ModelAsset) -> classify.Classifier:
-    return classify.load_classifier(model)
+def _classifier(model: assets.ModelAsset, *, mirror: bool) -> classify.Classifier:
+    threads = _threads[-1] if _threads else None
+    return classify.load_classifier(model, threads=threads, mirror=mirror)
 
 
 _local = threading.local()

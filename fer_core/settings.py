@@ -142,6 +142,11 @@ class Classification(Section):
         None,
         description="Weights file of deepface-package. Default: that package's own folder.",
     )
+    mirror: bool = Field(
+        False,
+        description="Read the mirror image of every face, too, and take the mean: twice the time, "
+        "for 0.03 points of accuracy more (measured, in the model card).",
+    )
     min_face_px: int = Field(
         36, ge=8, description="Least height of a face whose expression is read, pixels."
     )

@@ -16,12 +16,13 @@ from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_core import config as configuration
-from fer_core import inbox, pipeline, segment, stopping
+from fer_core import inbox, pipeline, stopping, workers
 from fer_core.errors import InputError, TransientError
 from fer_core.job import Job
 from fer_core.outcome import Outcome
 from fer_core.pipeline import SegmentResult
 from fer_core.records import Segment
+from fer_core.segment import Footage
 
 _GONE: Final = InputError("It changed moments ago.", hint="Run again once it is complete.")
 _BYTES: Final = "bytes:"
@@ -56,10 +57,10 @@ def _passing(_task: object, _run: TaskRun, state: State[Any]) -> bool:
     persist_result=False,
     retry_condition_fn=_passing,
 )
-def segment_task(job: Job, part: Segment) -> SegmentResult:
+def segment_task(footage: Footage, part: Segment) -> SegmentResult:
     """Look at one segment; a segment that cannot be read is a result, not a failure."""
     try:
-        return segment.look(job, part)
+        return workers.look(footage, part)
     except InputError as error:
         return error
 
@@ -70,7 +71,7 @@ def in_tasks(job: Job) -> list[SegmentResult]:
     delays = [run.retry_delay_s * 2**attempt for attempt in range(run.retries)]
     patient = segment_task.with_options(retries=run.retries, retry_delay_seconds=delays)
     try:
-        futures = [patient.submit(job, part) for part in job.segments]
+        futures = [patient.submit(job.footage, part) for part in job.segments]
         wait(futures)
     except BaseException:  # Prefect ends a flow with a signal of its own
         stopping.requested.set()

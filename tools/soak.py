@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from fer_core.bench import memory_mb  # noqa: E402
 from fer_core.store import Store  # noqa: E402
 from fer_core.video import find_ffmpeg  # noqa: E402
 
@@ -33,20 +34,6 @@ def make_recording(path: Path, hours: float) -> None:
     for arguments in (["-i", str(example), *small, f"file:{once}"], [*again, f"file:{path}"]):
         subprocess.run([program, "-v", "error", *arguments], check=True, timeout=600)
     once.unlink()
-
-
-def memory_mb(pid: int) -> float:
-    """Return what a process and its children hold, in MB; 0 once it is gone."""
-    total = 0.0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = stat.read_text().rpartition(")")[2].split()[1]
-            if pid in (int(stat.parent.name), int(parent)):
-                pages = int((stat.parent / "statm").read_text().split()[1])
-                total += pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-        except OSError:
-            continue
-    return total
 
 
 def main() -> int:
@@ -71,7 +58,7 @@ def main() -> int:
             done = len(list(out.glob("work/*/*/*.npz")))
             # After the last segment everything is put together: a stage of its own.
             at = 11 if done >= segments else 10 * done // segments
-            peaks[at] = max(peaks[at], memory_mb(run.pid))
+            peaks[at] = max(peaks[at], memory_mb(run.pid) or 0.0)
             time.sleep(0.2)
         seconds = Store(out).all("seconds")
     told = ", ".join(f"{peak:.0f}" for peak in peaks[:10])

@@ -133,7 +133,8 @@ def calibrate(name: str, valid: FaceData) -> dict[str, dict[str, assets.Calibrat
         better = evaluate.best_calibration(classifier.logits(valid.images), valid)
         # A head that these faces have no truth for stays as it is.
         found[runtime] = asset.calibration | better
-        file.update(_as_table(found[runtime]))
+        once = _once(classify.load_classifier(asset, mirror=False).logits(valid.images), valid)
+        file.update(_as_table(found[runtime]) | {"once": file.get("once", {}) | once})
     _publish(published.path.parent, name, entry, {})
     return found
 
@@ -162,17 +163,21 @@ def _measured(
     calibration = evaluate.best_calibration(given, valid)
     asset = assets.ModelAsset(name, path, sha256, entry, runtime, calibration)
     report = evaluate.evaluate((asset, classifier), valid, given)
-    once = classify.load_classifier(
-        assets.ModelAsset(name, path, sha256, entry | {"mirror": False}, runtime)
-    )
-    report["single"] = evaluate.measure(once.logits(valid.images), valid, calibration)
+    once = classify.load_classifier(plain, mirror=False).logits(valid.images)
+    report["single"] = evaluate.measure(once, valid, calibration)
     report["alignment"] = _alignment(classifier, given, valid)
     file = {
         "file": path.name,
         "sha256": sha256,
         "size_bytes": path.stat().st_size,
     }
-    return file | _as_table(calibration), report
+    return file | _as_table(calibration) | {"once": _once(once, valid)}, report
+
+
+def _once(given: classify.Logits, valid: FaceData) -> dict[str, float]:
+    """Return the temperature of the head that the job reads, without mirror images."""
+    read = {HEADS[0]: given[HEADS[0]]}
+    return {head: c.temperature for head, c in evaluate.best_calibration(read, valid).items()}
 
 
 def _as_table(calibration: dict[str, assets.Calibration]) -> dict[str, Any]:

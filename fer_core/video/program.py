@@ -153,6 +153,20 @@ def command(ffmpeg: Ffmpeg, limits: Video, wanted: Any) -> list[str]:
     return arguments
 
 
+def bare_decode(path: Path, rate_hz: int, ffmpeg: Ffmpeg, limits: Video, threads: int) -> list[str]:
+    """Return the command that decodes a recording into nothing: what no reader of it can beat.
+
+    Args:
+        path: the recording.
+        rate_hz: pictures kept a second.
+        ffmpeg: from ``find_ffmpeg``.
+        limits: the decoder's limits.
+        threads: threads of the decoder.
+    """
+    pictures = open_input(path, limits, threads=threads)["v:0"].filter("fps", fps=rate_hz)
+    return command(ffmpeg, limits, output([pictures], format="null"))
+
+
 def name_of(path: Path) -> str:
     """Return a path fit for a message: names are data, and may hold line ends or worse."""
     return "".join(

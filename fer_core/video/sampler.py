@@ -193,7 +193,7 @@ class Sampler:
             source[str(self._info.stream_index)]
             .filter("showinfo", checksum=0)
             .filter("fps", fps=rate_hz, round="up", start_time=segment.start_s)
-            .filter("scale", width, height, flags="bicubic+accurate_rnd+full_chroma_int")
+            .filter("scale", width, height, flags="bicubic")
         )
         output = program.output(
             [pictures],

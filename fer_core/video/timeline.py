@@ -17,12 +17,17 @@ from fer_core.video.program import GRACE_S, Ffmpeg
 # guesses times after a jump, up to 0.1 s wrong as measured: they are only read from the start.
 _SEEKABLE: Final = ("mov,", "matroska,", "flv")
 _SLACK_S: Final = 1.0
+_LEAST_SEGMENT_S: Final = 30
+# Segments begin at whole tens of seconds, as the search for faces does: see ``detect.QuickSearch``.
+_STEP_S: Final = 10
 _SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
 _PACKET_UNIT = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
 _PACKET = re.compile(r"(\d+), +-?\d+, +(-?\d+), +(\d+),")
 
 
-def plan_segments(info: VideoInfo, segment_s: int, limits: Video) -> list[Segment]:
+def plan_segments(
+    info: VideoInfo, segment_s: int, limits: Video, *, workers: int = 1
+) -> list[Segment]:
     """Cut a recording into segments; the last is open-ended, since a header may be wrong.
 
     A damaged time stamp can claim centuries: beyond ``limits.max_duration_s`` nothing is planned.
@@ -31,12 +36,18 @@ def plan_segments(info: VideoInfo, segment_s: int, limits: Video) -> list[Segmen
 
     Args:
         info: from ``probe``.
-        segment_s: length of a segment, whole seconds.
+        segment_s: length of a segment at most, whole seconds.
         limits: the decoder's limits.
+        workers: how many segments are worked on at once; there are so many, or a multiple of it,
+            of equal length, if there is enough to do for all.
     """
     declared_s = min(info.duration_s_from_header or 0.0, limits.max_duration_s)
     if not is_seekable(info):
         return [Segment(0, 0, None)]
+    if workers > 1:
+        rounds = math.ceil(declared_s / segment_s / workers)
+        each_s = max(_LEAST_SEGMENT_S, declared_s / max(1, rounds * workers))
+        segment_s = min(segment_s, _STEP_S * math.ceil(each_s / _STEP_S))
     starts = range(0, max(1, math.ceil(declared_s)), segment_s)
     return [
         Segment(i, start_s, start_s + segment_s if i + 1 < len(starts) else None)
