@@ -3,8 +3,9 @@
 Geometry only: no model, no file.
 """
 
-# NumPy's complex scalars are typed in part only.
+# NumPy's complex numbers are typed in part only.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -23,9 +24,10 @@ TEMPLATE_PX: Final = np.array(
 finds in 3,000 training pictures enlarged fivefold."""
 
 _LEAST_SCALE: Final = 1e-6
+_CROP_PX: Final = (FACE_SIZE_PX, FACE_SIZE_PX)
 
 
-def align_faces(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+def align_faces(grey: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Cut faces out as the models know them: upright, eyes and mouth where FER2013 has them.
 
     A similarity transform, least squares over the five points (Umeyama 1991). Faces larger than
@@ -33,52 +35,70 @@ def align_faces(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDA
     its last pixels go on.
 
     Args:
-        image: ``(height, width, 3)`` the whole frame at native resolution, blue-green-red.
-        landmarks: ``(n, 5, 2)`` in pixels of ``image``, in the order of ``records.LANDMARKS``.
+        grey: ``(height, width)`` the whole frame at native resolution.
+        landmarks: ``(n, 5, 2)`` in pixels of ``grey``, in the order of ``records.LANDMARKS``.
 
     Returns:
         ``(n, 48, 48)`` grey crops.
     """
-    crops = np.zeros((len(landmarks), FACE_SIZE_PX, FACE_SIZE_PX), np.uint8)
-    for crop, points in zip(crops, landmarks.astype(np.float64), strict=True):
-        crop[:] = _align(image, points)
+    crops = np.zeros((len(landmarks), *_CROP_PX), np.uint8)
+    turns, shifts = similarities(landmarks)
+    # The faces' surroundings, wide enough for any rotation of the crop.
+    corners = np.array([0, 1, 1j, 1 + 1j]) * (FACE_SIZE_PX - 1)
+    inside = (corners - shifts[:, None]) / turns[:, None]
+    low_x, low_y = np.floor(inside.real.min(axis=1)) - 2, np.floor(inside.imag.min(axis=1)) - 2
+    high_x, high_y = np.ceil(inside.real.max(axis=1)) + 3, np.ceil(inside.imag.max(axis=1)) + 3
+    height, width = grey.shape
+    x0, y0 = np.clip(low_x, 0, width - 1).astype(int), np.clip(low_y, 0, height - 1).astype(int)
+    x1 = np.clip(high_x, x0 + 1, width).astype(int)
+    y1 = np.clip(high_y, y0 + 1, height).astype(int)
+    for k, crop in enumerate(crops):
+        part = grey[y0[k] : y1[k], x0[k] : x1[k]]
+        crop[:] = _warped(part, complex(turns[k]), complex(shifts[k]), complex(x0[k], y0[k]))
     return crops
 
 
-def _align(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.uint8]:
-    matrix = _similarity(points, TEMPLATE_PX)
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    # The face's surroundings, wide enough for any rotation of the crop.
-    corners = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]]) * (FACE_SIZE_PX - 1)
-    inside = np.linalg.solve(matrix[:, :2], corners - matrix[:, 2:])
-    low = np.floor(inside.min(axis=1)).astype(int) - 2
-    high = np.ceil(inside.max(axis=1)).astype(int) + 3
-    x0, y0 = np.clip(low, 0, [image.shape[1] - 1, image.shape[0] - 1])
-    x1, y1 = np.clip(high, [x0 + 1, y0 + 1], [image.shape[1], image.shape[0]])
-    part = np.asarray(cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_BGR2GRAY), np.uint8)
-    shift = np.array([[1.0, 0.0, x0], [0.0, 1.0, y0], [0.0, 0.0, 1.0]])
-    full = np.vstack([matrix, [0.0, 0.0, 1.0]]) @ shift
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in part.shape[::-1]]
-        step = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
+def similarities(
+    landmarks: NDArray[np.float32],
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Return the rotations, scales and shifts that best bring faces onto the template.
+
+    As complex numbers: a point ``z = x + iy`` comes to ``turn * z + shift``, and least squares
+    gives both directly.
+
+    Args:
+        landmarks: ``(n, 5, 2)`` pixels.
+
+    Returns:
+        turns and shifts, ``(n,)`` each.
+    """
+    points = landmarks.astype(np.float64) @ np.array([1, 1j])
+    target = TEMPLATE_PX @ np.array([1, 1j])
+    middle = points.mean(axis=1)
+    z, w = points - middle[:, None], target - target.mean()
+    turns = (z.conj() * w).sum(axis=1) / np.maximum((z * z.conj()).sum(axis=1).real, 1e-9)
+    turns[abs(turns) < _LEAST_SCALE] = 1  # five points in one place: no face, but no crash either
+    return turns, target.mean() - turns * middle
+
+
+def _warped(
+    part: NDArray[np.uint8], turn: complex, shift: complex, corner: complex
+) -> NDArray[np.uint8]:
+    """Return the crop of a face from the part of the frame around it, whose corner is given."""
+    step_x = step_y = 1.0
+    if abs(turn) < 1:
+        size = [max(1, round(side * abs(turn))) for side in part.shape[::-1]]
+        step_x, step_y = part.shape[1] / size[0], part.shape[0] / size[1]
         part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
-        # Pixel centres: x_large = (x_small + 0.5) * step - 0.5.
-        offset = step / 2 - 0.5
-        full = full @ np.array([[step[0], 0, offset[0]], [0, step[1], offset[1]], [0, 0, 1.0]])
-    size_px = (FACE_SIZE_PX, FACE_SIZE_PX)
+    # Pixel centres: x_large = (x_small + 0.5) * step - 0.5.
+    origin = turn * (corner + complex(step_x / 2 - 0.5, step_y / 2 - 0.5)) + shift
+    matrix = np.array(
+        [
+            [turn.real * step_x, -turn.imag * step_y, origin.real],
+            [turn.imag * step_x, turn.real * step_y, origin.imag],
+        ]
+    )
     crop = cv2.warpAffine(
-        part, full[:2], size_px, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        part, matrix, _CROP_PX, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(crop, np.uint8)
-
-
-def _similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ``(2, 3)`` rotation, scale and shift that best brings source onto target."""
-    # As complex numbers a similarity is z -> a z + b, and least squares gives a directly.
-    z = (source - source.mean(axis=0)) @ np.array([1, 1j])
-    w = (target - target.mean(axis=0)) @ np.array([1, 1j])
-    a = complex(np.vdot(z, w) / max(float(np.vdot(z, z).real), 1e-9))
-    if abs(a) < _LEAST_SCALE:  # five points in one place: no face, but no crash either
-        a = 1.0 + 0j
-    turn = np.array([[a.real, -a.imag], [a.imag, a.real]])
-    return np.column_stack([turn, target.mean(axis=0) - turn @ source.mean(axis=0)])

@@ -5,6 +5,7 @@ Recordings stand in it under a reference, not under their id or name: it stays w
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ def reference(recording_id: str) -> str:
 
 
 def note(root: Path, event: Event, **facts: Any) -> None:
-    """Append a line: when, what, by which version, and the facts given.
+    """Append a line: when, what, under which account, by which version, and the facts given.
 
     Args:
         root: folder of the dataset.
@@ -38,7 +39,7 @@ def note(root: Path, event: Event, **facts: Any) -> None:
         StoreError: it cannot be written.
     """
     at = datetime.now(UTC).isoformat("T", "seconds")
-    line = json.dumps({"at": at, "event": event, "version": __version__, **facts})
+    line = json.dumps({"at": at, "event": event, "by": _by(), "version": __version__, **facts})
     path = root / LOG
     with explained(path):
         root.mkdir(parents=True, exist_ok=True)
@@ -51,6 +52,13 @@ def note(root: Path, event: Event, **facts: Any) -> None:
             file.write(f"{line}\n".encode())
             file.flush()
             os.fsync(file.fileno())
+
+
+def _by() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # an account without a name, as in containers
+        return str(os.getuid())
 
 
 def lines(root: Path, only: str = "event") -> Iterator[dict[str, Any]]:

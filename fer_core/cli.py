@@ -20,12 +20,16 @@ from fer_core.errors import (
     EnvironmentProblem,
     InputError,
     LecturePulseError,
+    PolicyError,
     StoreError,
 )
 
 if TYPE_CHECKING:
     from fer_core.config import Loaded
+    from fer_core.inbox import Source
     from fer_core.outcome import Night
+    from fer_core.policy import Permission
+    from fer_core.settings import Settings
 
 app = App(
     name="lecturepulse",
@@ -71,14 +75,15 @@ def run(
         flags["run.retry_failed"] = True
     loaded = _load(config, flags)
     _need(paths)
-    from fer_core import inbox, policy, terminal
+    from fer_core import inbox, terminal
 
     settings = loaded.settings
     found = inbox.discover(paths, settings.discovery)
     for source in found.sources:
-        gate = policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
+        gate = _gate(source, settings, dry_run=dry_run)
         if dry_run:
-            terminal.line(f"would read  {source.path}  (course {source.course}; {gate.mode} mode)")
+            about = f"course {source.course}; {gate.mode} mode"
+            terminal.line(f"would read  {source.path}  ({about})")
     for path in found.waiting:
         terminal.line(f"waiting     {path}  (changed moments ago, still being copied?)")
     if dry_run:
@@ -96,6 +101,20 @@ def run(
     terminal.line(f"Report: {drawn[0] if len(drawn) == 1 else night.index}")
     terminal.line(f"Tables: {settings.out.absolute() / 'tables'}")
     return night.exit_code
+
+
+def _gate(source: Source, settings: Settings, *, dry_run: bool) -> Permission:
+    from fer_core import pipeline, policy
+    from fer_core.store import Store
+
+    try:
+        return policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
+    except PolicyError:
+        store = Store(settings.out)
+        if not dry_run and store.tables.is_dir():
+            with store.writing():
+                pipeline.tidy(store, settings)
+        raise
 
 
 def _without_server(
@@ -154,12 +173,16 @@ def serve(
     flags = {"out": out, "deployment.jurisdiction": jurisdiction}
     loaded = _load(config, flags)
     _need(paths)
-    from fer_core import terminal
+    from fer_core import inbox, policy, terminal
     from fer_core.folder import held
     from flows import schedule, server
 
     given = [str(Path(path).expanduser().absolute()) for path in paths]
     root = loaded.settings.out.absolute()
+    # Now, and not at two in the morning. An inbox that is empty now will hold real people.
+    there = inbox.discover(given, loaded.settings.discovery).sources
+    unreal = bool(there) and all(source.sidecar.synthetic for source in there)
+    policy.permission(loaded.settings.deployment, synthetic=unreal)
     terminal.line("Starting Prefect …")
     alone = held(root, lock=".serving", by="lecturepulse serve looks after")
     history = server.running(schedules=True, keep_days=loaded.settings.retention.days)
@@ -193,11 +216,12 @@ def report(
         raise ConfigError(
             "Say which report to draw.", hint="Give one recording's id, or --all for every one."
         )
-    from fer_core import pages, terminal
+    from fer_core import audit, pages, terminal
     from fer_core.store import Store
 
     store = Store(loaded.settings.out)
     with store.writing():
+        audit.note_settings(store.root, loaded.settings.for_audit())
         known = store.all("recordings")["recording_id"] if every else [str(recording_id)]
         for wanted in known:
             terminal.line(f"Report: {pages.write_lecture(store, wanted, loaded.settings)}")
@@ -229,8 +253,7 @@ def query(
             f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
         )
     frame = ask(store, sql)
-    if csv or json:
-        _note_export(store.root, sql, "csv" if csv else "json", len(frame))
+    _note_export(store.root, sql, "csv" if csv else "json" if json else "text", len(frame))
     if csv:
         frame.to_csv(sys.stdout, index=False)
     elif json:

@@ -51,8 +51,8 @@ def purge_results(
     config: Config = None,
 ) -> int:
     """Delete everything about recordings: tables, pages, logs, work files."""
+    from fer_core import audit, retention, terminal
     from fer_core import config as configuration
-    from fer_core import retention, terminal
     from fer_core.store import Store
 
     settings = configuration.load(config, {"out": out}).settings
@@ -61,11 +61,12 @@ def purge_results(
             "Say what to delete.", hint="Give --recording ID, --before DATE or --all-expired."
         )
     store = Store(settings.out)
-    if not store.tables.is_dir():
+    if not (store.tables.is_dir() or retention.unfinished(store)):
         raise ConfigError(
             f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
         )
     with store.writing():
+        audit.note_settings(store.root, settings.for_audit())
         retention.resume_purge(store, settings)
         if recording is not None:
             found, why = [retention.one(store, recording)], "asked"
@@ -73,6 +74,8 @@ def purge_results(
             found, why = retention.made_before(store, before), "before"
         else:
             found, why = retention.expired(store, settings, datetime.now(UTC)), "expired"
+            if settings.retention.days is None:
+                terminal.line("No retention period is set (retention.days): results are kept.")
         for removal in found:
             what = "everything" if removal.tables is None else ", ".join(removal.tables)
             known = f"{removal.recording_id}  {removal.made_on}  {removal.course}"
@@ -84,6 +87,6 @@ def purge_results(
     terminal.line(f"{len(found)} deleted.")
     left = [removal.source for removal in found if removal.tables is None]
     for path in left:
-        if path.exists():
+        if path is not None and path.exists():
             terminal.line(f"The recording itself is still there: {path}")
     return 0

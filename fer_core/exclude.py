@@ -112,6 +112,20 @@ def seconds_left_out(exclusions: Sequence[Exclusion], length: int) -> NDArray[np
     return out
 
 
+def spans(exclusions: Sequence[Exclusion]) -> list[tuple[float, float]]:
+    """Return ``(start, end)`` of the stretches in which the whole picture is left out, seconds."""
+    return [
+        (math.floor(each.start), math.inf if each.end is None else math.ceil(each.end))
+        for each in exclusions
+        if each.rectangle == (0, 0, 1, 1)
+    ]
+
+
+def spans_of(kept: str | None) -> list[tuple[float, float]]:
+    """Return the same of exclusions as they stand in a table's column."""
+    return spans([Exclusion.model_validate(each) for each in (json.loads(kept) if kept else ())])
+
+
 def edges(exclusions: Sequence[Exclusion]) -> list[int]:
     """Return the seconds at which something begins or ceases to be left out, ascending."""
     times = [exclusion.start for exclusion in exclusions if exclusion.start]

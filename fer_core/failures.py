@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import platform
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fer_core import __version__, rows
+from fer_core import __version__, pages, rows
 from fer_core.errors import InputError, LecturePulseError
 from fer_core.inbox import Source
+from fer_core.outcome import Outcome
 from fer_core.schema import SCHEMA_VERSION
 from fer_core.settings import Settings
 from fer_core.store import UNKNOWN_MONTH, Place, Store
@@ -126,3 +128,18 @@ def _log(path: Path, error: LecturePulseError) -> str:
         told,
     ]
     return "\n".join(part for part in parts if part)
+
+
+def retire_replaced(store: Store, outcomes: Sequence[Outcome]) -> None:
+    """Remove what earlier content of the same files left behind: a failure, an unfinished copy.
+
+    Once a night for all, so that a run killed before it came to this is made good by the next.
+    """
+    now = {rows.encodable(str(o.path)): o.recording_id for o in outcomes if o.status != "failed"}
+    known = store.all("recordings", ["recording_id", "source_path", "status"])
+    stand = set(known[known["status"] != "failed"]["recording_id"])
+    for source_path, ids in known.groupby("source_path")["recording_id"]:
+        if (current := now.get(str(source_path))) in stand and current in set(ids):
+            for recording_id in set(ids) - set(now.values()):
+                pages.remove(store, recording_id)
+                store.forget(recording_id)

@@ -124,7 +124,9 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         return NothingNew(None, "Older than retention.days; nothing about it is kept.")
     sha256 = inbox.content_sha256(source.path)
     recording_id = sha256[:16]
-    if not force and audit.reference(recording_id) in audit.purged(store.root):
+    # One that was read again on purpose since then has rows, and is like any other.
+    gone = store.recording(recording_id) is None
+    if not force and gone and audit.reference(recording_id) in audit.purged(store.root):
         return NothingNew(None, "Its results were deleted; --force reads it again.")
     if not force and (known := _known(source, sha256, settings, permission, model, store)):
         return known

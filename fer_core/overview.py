@@ -76,6 +76,7 @@ def index(
         ],
         "night": _night(every, last_night or (), words),
         "lectures": lectures,
+        "expressions": any(facts.get("mode") != "presence" for facts in every),
         "older": words("index.older", n=len(every) - len(lectures))
         if len(every) > len(lectures)
         else "",

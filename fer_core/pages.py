@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fer_core import overview, report, transcript
+from fer_core import exclude, overview, report, transcript
 from fer_core.errors import ConfigError
 from fer_core.report import Material
 from fer_core.settings import Settings
@@ -50,7 +50,7 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         moments=store.read("moments", recording_id),
         marks=store.read("marks", recording_id),
         faces=None if faces.empty else faces,
-        transcript=transcript.spoken_beside(source),
+        transcript=transcript.spoken_beside(source, exclude.spans_of(row["exclusions"])),
         kept_until=_kept_until(store, row, settings.retention.days),
         earlier=store.course(row["course"]),
     )

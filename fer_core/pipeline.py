@@ -73,30 +73,40 @@ def night(
         one: does one recording, such as ``process_recording`` or a Prefect sub-flow around it.
 
     Raises:
-        PolicyError: a real recording without a jurisdiction; nothing has been done then.
+        PolicyError: a real recording without a jurisdiction; nothing has been read then.
         ConfigError, EnvironmentProblem, StoreError: no recording could be done.
     """
     words(settings.report.language, settings.report.timezone)
+    store = Store(settings.out)
+    tidy(store, settings)
     found = inbox.discover(paths, settings.discovery)
     for source in found.sources:
         policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
     progress.tell("found", "", len(found.sources))
-    store = Store(settings.out)
-    # A damaged table must cost neither this night nor the ones to come.
-    if torn := repair.find_torn(store):
-        folder = repair.set_aside(store, torn)
-        _log.warning("%d files of damaged tables were set aside in %s.", len(torn), folder)
     audit.note_settings(store.root, settings.for_audit())
-    retention.purge_expired(store, settings)
     outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
     with workers.employed(settings.run.workers):
         outcomes += [one(source) for source in found.sources]
-    _retire_replaced(store, outcomes)
+    failures.retire_replaced(store, outcomes)
     checkpoint.forget_stale(store.root / "work")
     worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
     store.remember_night(Worked(datetime.now(UTC).isoformat("T", "seconds"), tuple(worked_on)))
     index = pages.write_index(store, settings)
     return Night(tuple(outcomes), found.waiting, index)
+
+
+def tidy(store: Store, settings: Settings) -> None:
+    """Set damaged tables aside, and delete what is due; the caller writes.
+
+    Before anything that may refuse a night: neither must wait for a setting to be mended.
+    """
+    # A damaged table must cost neither this night nor the ones to come.
+    if torn := repair.find_torn(store):
+        folder = repair.set_aside(store, torn)
+        _log.warning("%d files of damaged tables were set aside in %s.", len(torn), folder)
+    if store.tables.is_dir():
+        audit.note_settings(store.root, settings.for_audit())
+        retention.purge_expired(store, settings)
 
 
 def process_recording(
@@ -166,7 +176,7 @@ def in_threads(job: Job) -> list[SegmentResult]:
         run = job.settings.run
         for attempt in range(run.retries + 1):
             try:
-                return workers.look(job.footage, segment)
+                return workers.delegate(job.footage, segment)
             except InputError as error:
                 return error
             except TransientError:
@@ -223,6 +233,8 @@ def finish(
     observations, tracks = still.without(observations, tracks, pictures)
     people = engagement.by_person(observations, tracks, length, settings)
     values = engagement.aggregate(observations, people, settings)
+    if job.model is None:  # nobody was read, and so nobody uncertain
+        values = replace(values, uncertain=np.full(length, np.nan, np.float32))
     layouts = sorted({sample // observations.rate_hz for sample in tracks.layout_changes})
     size_px = (job.info.width, job.info.height)
     not_slides = [*layouts, *exclude.edges(job.exclusions)]
@@ -244,7 +256,9 @@ def finish(
         ),
     }
     if settings.privacy.per_person:
-        tables["faces"] = rows.faces(job.recording_id, observations, tracks, people)
+        tables["faces"] = rows.faces(
+            job.recording_id, observations, tracks, people, values.suppressed
+        )
         tables["tracks"] = rows.tracks(job.recording_id, people)
     tables["runs"] = rows.row(
         "runs",
@@ -277,7 +291,7 @@ def finish(
         "seconds_left_out": int(left_out.sum()),
         "tracks_still": int(pictures.sum()),
     }
-    described |= transcript.columns_of(job.source.path, length)
+    described |= transcript.columns_of(job.source.path, length, exclude.spans(job.exclusions))
     tables["recordings"] = rows.row("recordings", described)
     provenance = {
         "source_sha256": job.sha256,
@@ -295,6 +309,8 @@ def finish(
         mode=job.permission.mode,
         ground=job.permission.reason,
         per_person=settings.privacy.per_person,
+        synthetic=job.source.sidecar.synthetic,
+        exclusions=len(job.exclusions),
         settings_hash=described["settings_hash"],
         model_sha256=described["model_sha256"],
     )
@@ -325,7 +341,9 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
                 return replace(outcome, page=pages.path(store, recording_id))
             # A transcript often comes after its recording, and may have to go again.
             if row := store.recording(recording_id):
-                said = transcript.columns_of(Path(row["source_path"]), int(row["seconds"]))
+                left_out = exclude.spans_of(row["exclusions"])
+                path, length = Path(row["source_path"]), int(row["seconds"])
+                said = transcript.columns_of(path, length, left_out)
                 spoken = said["transcript_sha256"] != row["transcript_sha256"]
                 if spoken or any(row[name] != value for name, value in told.items()):
                     store.amend(recording_id, **said, **told)
@@ -379,18 +397,3 @@ def _failed(
     recording_id = failures.keep_failure(store, settings, path, course, error)
     outcome = Outcome(path, "failed", recording_id, error.message, error.hint)
     return _with_page(outcome, store, settings)
-
-
-def _retire_replaced(store: Store, outcomes: Sequence[Outcome]) -> None:
-    """Remove what earlier content of the same files left behind: a failure, an unfinished copy.
-
-    Once a night for all, so that a run killed before it came to this is made good by the next.
-    """
-    now = {rows.encodable(str(o.path)): o.recording_id for o in outcomes if o.status != "failed"}
-    known = store.all("recordings", ["recording_id", "source_path", "status"])
-    stand = set(known[known["status"] != "failed"]["recording_id"])
-    for source_path, ids in known.groupby("source_path")["recording_id"]:
-        if (current := now.get(str(source_path))) in stand and current in set(ids):
-            for recording_id in set(ids) - set(now.values()):
-                pages.remove(store, recording_id)
-                store.forget(recording_id)

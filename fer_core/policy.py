@@ -13,6 +13,7 @@ from datetime import date
 from typing import Final, Literal
 
 from fer_core.errors import PolicyError
+from fer_core.exclude import Exclusion
 from fer_core.settings import Deployment, Settings
 
 Mode = Literal["emotion", "presence"]
@@ -90,8 +91,10 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
             without its reason.
     """
     place = deployment.jurisdiction
+    chosen = Permission("presence", "Expressions are switched off (deployment.presence_only).")
     if synthetic and place is None:
-        return Permission("emotion", "The people in this recording do not exist.")
+        unreal = Permission("emotion", "The people in this recording do not exist.")
+        return chosen if deployment.presence_only else unreal
     if place is None:
         raise PolicyError(
             "A jurisdiction is required for recordings of real people.",
@@ -109,6 +112,8 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
             f"The exemption '{deployment.exemption}' lacks its written reason.",
             hint="Set deployment.exemption_reason.",
         )
+    if deployment.presence_only:
+        return chosen
     if country not in PROHIBITED:
         return Permission("emotion", f"Jurisdiction {place}.")
     if deployment.exemption:
@@ -134,9 +139,10 @@ def in_words(settings: Settings) -> dict[str, list[str]]:
         "Shown": _shown(settings),
         "Kept": _kept(settings),
         "Never": [
-            "No names, no face recognition, no embeddings; no picture, crop or frame is stored.",
+            "No face recognition, no embeddings; no picture stays once a recording is done.",
+            "No names, but where file names, folders, titles or spoken words hold them.",
             "Nothing is sent anywhere: it works without a network.",
-            "No score, rank or attendance of a person.",
+            "No score or rank of a person, and no attendance: visible is not present.",
         ],
     }
 
@@ -149,6 +155,9 @@ def _computed(settings: Settings) -> list[str]:
         return [f"Nothing of real people: {error.message} {error.hint}"]
     pictures = "One picture" if rate == 1 else f"{rate} pictures"
     said = [gate.reason]
+    country = (settings.deployment.jurisdiction or "").split("-")[0]
+    if law := PROHIBITED.get(country):
+        said.append(f"Source: {law.source}, since {law.since}; looked up on {law.checked}.")
     said.append(f"{pictures} a second: how many faces are visible, and which way they are turned.")
     if gate.mode == "emotion":
         said.append(
@@ -159,29 +168,49 @@ def _computed(settings: Settings) -> list[str]:
         said.append("No expression is read; the expression model is not even loaded.")
     said.append(
         "A transcript beside the recording gives pace and quotes; speakers' names are "
-        "dropped while it is read."
+        "dropped while it is read, names that are spoken are not."
     )
-    if settings.privacy.exclude:
-        covered = ", ".join(dict.fromkeys(part.what for part in settings.privacy.exclude))
-        said.append(f"Left out before anybody looks: {covered}; sidecars may add to it.")
-    else:
-        said.append("Nothing is left out by the settings; sidecars may say what to leave out.")
+    said += [f"Left out before anybody looks: {_place(part)}." for part in settings.privacy.exclude]
+    said.append(
+        "A file beside a recording may leave out more of it, and may declare its people synthetic, "
+        "which needs no jurisdiction: mind who may write into the inbox."
+    )
     return said
+
+
+def _place(part: Exclusion) -> str:
+    where = "the whole picture"
+    if part.tile and part.grid:
+        (column, row), (columns, rows) = part.tile, part.grid
+        where = f"the tile in column {column}, row {row} of {columns} by {rows}"
+    elif part.area:
+        left, top, right, bottom = (f"{share:.0%}" for share in part.area)
+        where = f"from {left} to {right} of the width, {top} to {bottom} of the height"
+    when = "" if part.end is None else f" to {part.end:g} s"
+    return f"{part.what}, {where}" + (
+        f", from {part.start:g} s{when}" if part.start or when else ""
+    )
 
 
 def _shown(settings: Settings) -> list[str]:
     privacy, least = settings.privacy, settings.privacy.min_group
-    shown = f"Values of the class where at least {least} people are visible in a picture"
-    said = [f"{shown}; with fewer they are withheld in tables, reports and exports alike."]
-    if least < SENSIBLE_GROUP:
-        said.append(f"Fewer than {SENSIBLE_GROUP}: values may come close to single persons.")
+    if least == 1:
+        said = ["Values of every second, also of a single person: privacy.min_group is 1."]
+    else:
+        shown = f"Values of the class where at least {least} people are visible in a picture"
+        said = [f"{shown}; with fewer they are withheld in tables, reports and exports alike."]
+        said.append("How many were visible is always kept and shown, even one.")
+        if least < SENSIBLE_GROUP:
+            said.append(f"Fewer than {SENSIBLE_GROUP}: values may come close to single persons.")
     if privacy.per_person:
         said.append(
-            "Per-person tables are ON: anonymous tracks that hold within one recording only, "
-            f"never ranked. Reason given: {privacy.per_person_reason}"
+            "Per-person tables are ON. For every face and picture: where it was, how it was "
+            "turned, its seven probabilities (withheld like the class's); for every anonymous "
+            "track: its first and last second, and how long it was visible. Tracks hold within "
+            f"one recording only, never ranked. Reason given: {privacy.per_person_reason}"
         )
     else:
-        said.append("Nothing about single persons: the tables of faces and tracks are not written.")
+        said.append("No tables of single people: those of faces and tracks are not written.")
     consent = settings.deployment.consent
     said.append(
         f"Consent statement in every report: {consent}"
@@ -193,21 +222,26 @@ def _shown(settings: Settings) -> list[str]:
 
 def _kept(settings: Settings) -> list[str]:
     days = settings.retention.days
-    said = [
-        f"Tables and pages for {days} days after a recording was made; then they are deleted, and "
-        "the recording is not read again."
+    said = [f"Everything in {settings.out.absolute()}."]
+    said.append(
+        f"Tables and pages for {days} days after a recording was made (its start, or else the "
+        "file's time); then they are deleted, and it is not read again unless with --force."
         if days
         else "Tables and pages without an end: retention.days is not set."
-    ]
+    )
     said += [
         f"The table {name} for {most} days."
         for name, most in settings.retention.tables.items()
         if settings.privacy.per_person or name not in ("faces", "tracks")
     ]
     said.append(
-        "Work files until a recording is done: boxes, points, probabilities and grey "
-        "thumbnails of 48 by 27 dots with the faces blackened."
+        "Work files until a recording is done, or for a week if it never is: boxes, points, "
+        "probabilities and grey thumbnails of 48 by 27 dots with the faces found blackened."
     )
-    said.append("The audit log, without names: it is never deleted by lecturepulse.")
-    said.append("The recordings themselves are never changed or deleted.")
+    said += [
+        "Logs of failed recordings, with their paths, until they go; damaged tables in set-aside.",
+        f"Prefect's history of runs, with recordings' paths, for {days or 90} days (under serve).",
+        "The audit log: account names, consent and reasons as in the settings; never deleted.",
+        "The recordings themselves are never changed or deleted.",
+    ]
     return said

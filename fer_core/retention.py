@@ -36,7 +36,7 @@ class Removal:
         made_on: the day its age counts from.
         tables: the tables to delete; None for everything there is of it.
         course: what it belongs to.
-        source: where its file was when it was read.
+        source: where its file was when it was read; None of one that was not finished.
     """
 
     recording_id: str
@@ -44,7 +44,12 @@ class Removal:
     name: str
     made_on: date
     tables: tuple[str, ...] | None
-    source: Path
+    source: Path | None
+
+
+def unfinished(store: Store) -> list[str]:
+    """Return the ids of recordings that have work files: cut off, or being worked on."""
+    return sorted(path.name for path in (store.root / "work").glob("*") if path.is_dir())
 
 
 def one(store: Store, recording_id: str) -> Removal:
@@ -121,7 +126,7 @@ def purge(store: Store, removals: Iterable[Removal], settings: Settings, why: Wh
         "whole": whole,
         "parts": parts,
         # A page compares its lecture with earlier ones of its course: what goes, goes there too.
-        "courses": sorted({removal.course for removal in removals if removal.tables is None}),
+        "courses": sorted({found.course for found in removals if found.tables is None} - {""}),
     }
     journal = store.root / _JOURNAL
     with explained(journal):
@@ -153,7 +158,10 @@ def resume_purge(store: Store, settings: Settings) -> None:
         pages.write_lecture(store, recording_id, settings)
     if night := store.last_night():
         kept = tuple(worked for worked in night.worked_on if worked not in plan["whole"])
-        store.remember_night(Worked(night.ended_at, kept))
+        # If all of it is gone, "nothing was new" would be false.
+        forgotten = night.worked_on and not kept
+        store.remember_night(None if forgotten else Worked(night.ended_at, kept))
+    _drop_empty_folders(store)
     for course in plan["courses"]:
         for row in store.course(course):
             pages.write_lecture(store, row["recording_id"], settings)
@@ -172,7 +180,7 @@ def _all(store: Store) -> list[Removal]:
     known = store.all("recordings", columns)
     modified = store.all("runs", ["recording_id", "source_mtime_ns"])
     times = dict(zip(modified["recording_id"], modified["source_mtime_ns"], strict=True))
-    return [
+    found = [
         Removal(
             str(row["recording_id"]),
             str(row["course"]),
@@ -183,6 +191,14 @@ def _all(store: Store) -> list[Removal]:
         )
         for row in known.to_dict("records")
     ]
+    rows = {removal.recording_id for removal in found}
+    for recording_id in unfinished(store):
+        if recording_id not in rows:
+            # All that is known of one that was cut off is when: its name comes with its rows.
+            begun_s = (store.root / "work" / recording_id).stat().st_mtime
+            begun_on = datetime.fromtimestamp(begun_s, UTC).date()
+            found.append(Removal(recording_id, "", "not finished", begun_on, None, None))
+    return found
 
 
 def _drop(store: Store, recording_id: str, tables: Iterable[str]) -> None:
@@ -191,6 +207,15 @@ def _drop(store: Store, recording_id: str, tables: Iterable[str]) -> None:
             if path.stem == recording_id:
                 with explained(path):
                     path.unlink(missing_ok=True)
+
+
+def _drop_empty_folders(store: Store) -> None:
+    """Remove folders of courses and months in which nothing is left: they bear names."""
+    for top in (store.tables, store.reports):
+        for path in sorted(top.glob("**/*"), reverse=True):
+            if path.is_dir():
+                with suppress(OSError):  # something is in it
+                    path.rmdir()
 
 
 def _forget_set_aside(store: Store, recording_id: str) -> None:

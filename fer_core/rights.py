@@ -5,11 +5,14 @@ Each change of them is written into the audit log.
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from fer_core.exclude import Exclusion
+
+_CODE: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 
 
 class Section(BaseModel):
@@ -30,9 +33,11 @@ class Deployment(Section):
 
     jurisdiction: str | None = Field(
         None,
-        pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$",
         description="ISO 3166 code of the place whose law applies, such as IN or US-IL. Required "
         "for real recordings. In the EU and EEA expressions are not read (presence mode).",
+    )
+    presence_only: bool = Field(
+        False, description="Read no expressions, although the place would allow it (presence mode)."
     )
     exemption: Literal["medical", "safety"] | None = Field(
         None, description="Legal exemption from the EU rule; needs exemption_reason."
@@ -45,7 +50,10 @@ class Deployment(Section):
     @field_validator("jurisdiction", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
-        return value.strip().upper() if isinstance(value, str) else value
+        code = value.strip().upper() if isinstance(value, str) else value
+        if isinstance(code, str) and code and not _CODE.fullmatch(code):
+            raise ValueError("needs the ISO 3166 code of a country, such as IN, DE or US-IL")
+        return code
 
 
 class Privacy(Section):

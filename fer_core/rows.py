@@ -118,10 +118,24 @@ def marks(
 
 
 def faces(
-    recording_id: str, observations: Observations, tracks: Tracks, people: People
+    recording_id: str,
+    observations: Observations,
+    tracks: Tracks,
+    people: People,
+    withheld: NDArray[np.bool_],
 ) -> pa.Table:
-    """Return the faces table of per-person mode."""
+    """Return the faces table of per-person mode.
+
+    Args:
+        recording_id: of the recording.
+        observations: its faces.
+        tracks: the same faces as tracks.
+        people: what each track showed.
+        withheld: seconds whose values are withheld, ``(seconds,)``: neither expressions nor facing
+            of theirs are written.
+    """
     seen = observations.faces
+    hidden = withheld[seen.sample // observations.rate_hz]
     return _table(
         "faces",
         {
@@ -131,9 +145,12 @@ def faces(
             "track": tracks.track,
             **{name: seen.box[:, k] for k, name in enumerate(("left", "top", "width", "height"))},
             "score": seen.score,
-            **{f"p_{name}": seen.probs[:, k] for k, name in enumerate(EMOTIONS)},
-            "facing": people.face_facing,
-            "scored": people.face_scored,
+            **{
+                f"p_{name}": np.where(hidden, np.nan, seen.probs[:, k])
+                for k, name in enumerate(EMOTIONS)
+            },
+            "facing": np.where(hidden, np.nan, people.face_facing),
+            "scored": people.face_scored & ~hidden,
         },
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from fer_core import assets
 from fer_core.moments import Moment
 from fer_core.pace import quote
-from fer_core.policy import SENSIBLE_GROUP
+from fer_core.policy import PROHIBITED, SENSIBLE_GROUP
 from fer_core.story import (
     Story,
     people_text,
@@ -57,6 +57,11 @@ def header(story: Story) -> dict[str, Any]:
     }
 
 
+def _prohibited(story: Story) -> bool:
+    """Say whether expressions may not be read in the lecture's place at all."""
+    return str(story.facts.get("jurisdiction") or "").split("-")[0] in PROHIBITED
+
+
 def notice(story: Story) -> dict[str, Any]:
     """Return what the page is, on what ground it was made, and what it is not for."""
     facts, words = story.facts, story.words
@@ -73,9 +78,8 @@ def notice(story: Story) -> dict[str, Any]:
     if still := int(facts.get("tracks_still") or 0):
         grounds.append((words("notice.still"), words("notice.still_value", n=still)))
     if reason := facts.get("per_person_reason"):
-        grounds.append(
-            (words("notice.per_person"), words("notice.per_person_value", reason=reason))
-        )
+        which = "per_person_value" if story.visits else "per_person_gone"
+        grounds.append((words("notice.per_person"), words(f"notice.{which}", reason=reason)))
     if facts.get("min_group") and not failed:
         least = int(facts["min_group"])
         kind = "group_value" if least >= SENSIBLE_GROUP else "group_small"
@@ -85,7 +89,11 @@ def notice(story: Story) -> dict[str, Any]:
         if failed
         else words("notice.what_presence" if story.presence else "notice.what"),
         "grounds": grounds,
-        "limits": [words("notice.limits_use"), words("notice.limits_law")],
+        "limits": [
+            words("notice.limits_use_tracks" if story.visits else "notice.limits_use"),
+            words("notice.limits_law"),
+        ],
+        "presence_why": words(f"banner.presence_{'eu' if _prohibited(story) else 'chosen'}"),
         "synthetic": bool(facts.get("synthetic")),
         # Nobody can be asked who does not exist.
         "no_consent": not facts.get("consent") and not facts.get("synthetic"),

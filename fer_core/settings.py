@@ -316,5 +316,7 @@ class Settings(BaseSettings):
         del relevant["privacy"]["per_person_reason"]
         # Consent and reasons are words on the page; only these two decide what is computed.
         relevant["place"] = [self.deployment.jurisdiction, self.deployment.exemption]
+        if self.deployment.presence_only:
+            relevant["place"].append("presence")
         text = json.dumps(relevant, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -27,20 +27,19 @@ _NEAR_LAYOUT_S: Final = 2
 _BLOCK_S: Final = 600
 
 
-def thumbnail(image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
+def thumbnail(grey: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Shrink a frame to ``(27, 48)`` grey levels, without the faces: it is kept in work files.
 
     Args:
-        image: ``(height, width, 3)`` blue-green-red.
+        grey: ``(height, width)`` the picture.
         boxes: ``(n, 4)`` left, top, width, height of the faces, pixels. Slides are searched away
             from them anyway.
     """
     height, width = THUMBNAIL_PX
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
-    for dots in _dots(boxes, (image.shape[1], image.shape[0]), around=0):
-        grey[dots] = 0
-    return grey
+    small = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    for dots in _dots(boxes, (grey.shape[1], grey.shape[0]), around=0):
+        small[dots] = 0
+    return small
 
 
 def slide_changes(

@@ -28,7 +28,7 @@ _GRID_PX: Final = 24
 
 
 def change(
-    before: NDArray[np.uint8] | None, image: NDArray[np.uint8], boxes: NDArray[np.float32]
+    before: NDArray[np.uint8] | None, grey: NDArray[np.uint8], boxes: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return how much the picture changed inside each box since the sample before, ``(n,)``.
 
@@ -37,26 +37,22 @@ def change(
 
     Args:
         before: the picture of the sample before, of the same size; None if there is none.
-        image: ``(height, width, 3)`` blue-green-red.
+        grey: ``(height, width)`` the picture.
         boxes: ``(n, 4)`` left, top, width, height, pixels.
     """
     result = np.full(len(boxes), np.nan, np.float32)
-    if before is None or before.shape != image.shape:
+    if before is None or before.shape != grey.shape:
         return result
-    height, width = image.shape[:2]
+    height, width = grey.shape
     for k, (left, top, wide, high) in enumerate(boxes.tolist()):
         x, y = max(0, int(left)), max(0, int(top))
         part = np.s_[y : min(height, int(top + high) + 1), x : min(width, int(left + wide) + 1)]
-        if image[part].size:
-            small = [
-                cv2.resize(
-                    cv2.cvtColor(picture[part], cv2.COLOR_BGR2GRAY),
-                    (_GRID_PX, _GRID_PX),
-                    interpolation=cv2.INTER_AREA,
-                ).astype(np.float32)
-                for picture in (before, image)
-            ]
-            result[k] = np.abs(small[1] - small[0]).mean()
+        if grey[part].size:
+            one, other = (
+                cv2.resize(picture[part], (_GRID_PX, _GRID_PX), interpolation=cv2.INTER_AREA)
+                for picture in (before, grey)
+            )
+            result[k] = cv2.absdiff(one, other).mean()
     return result
 
 

@@ -215,13 +215,12 @@ class Store:
                 return Worked(stored["ended_at"], tuple(map(str, worked_on)))
         return None
 
-    def remember_night(self, night: Worked) -> None:
-        """Keep what a run worked on, for the index.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
-        self._replace(self.root / _NIGHT, json.dumps(asdict(night)).encode())
+    def remember_night(self, night: Worked | None) -> None:
+        """Keep what a run worked on, for the index; None forgets it."""
+        if night is None:
+            (self.root / _NIGHT).unlink(missing_ok=True)
+        else:
+            self._replace(self.root / _NIGHT, json.dumps(asdict(night)).encode())
 
     def read(self, name: str, recording_id: str) -> pd.DataFrame:
         """Return one recording's rows of a table; empty if it has none."""

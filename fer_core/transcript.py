@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -68,15 +69,26 @@ class Transcript:
     Attributes:
         cues: in the order of their begins.
         named: whether the file says who speaks, so that turns can be counted.
+        left_out: ``(start, end)`` of what is not to be looked at, seconds: no silence either.
     """
 
     cues: tuple[Cue, ...]
     named: bool = False
+    left_out: tuple[tuple[float, float], ...] = ()
 
     def within(self, seconds: int) -> Transcript:
         """Return the part that begins within a recording of that length."""
         inside = tuple(cue for cue in self.cues if cue.start_s < seconds)
-        return Transcript(inside, self.named)
+        return Transcript(inside, self.named, self.left_out)
+
+    def without(self, spans: Sequence[tuple[float, float]]) -> Transcript:
+        """Return it without every cue that reaches into one of the ``(start, end)``, seconds."""
+        kept = tuple(
+            cue
+            for cue in self.cues
+            if not any(cue.end_s > start and cue.start_s < end for start, end in spans)
+        )
+        return Transcript(kept, self.named, tuple(spans))
 
     def words_per_minute(self, seconds: int) -> NDArray[np.float64]:
         """Return words by minute of a recording, ``(ceil(seconds / 60),)``.
@@ -120,7 +132,12 @@ class Transcript:
     def pauses(self) -> list[tuple[float, float]]:
         """Return ``(start, end)`` of the silences between the stretches of speech, in seconds."""
         spoken = self.speech()
-        return [(one[1], other[0]) for one, other in pairwise(spoken)]
+        silences = [(one[1], other[0]) for one, other in pairwise(spoken)]
+        return [
+            (start, end)
+            for start, end in silences
+            if not any(end > begin and start < stop for begin, stop in self.left_out)
+        ]
 
     def said(self, start_s: float, end_s: float) -> str:
         """Return what was said in a part of the recording: every cue that reaches into it."""
@@ -153,19 +170,28 @@ def fingerprint(recording: Path) -> str | None:
         return None
 
 
-def spoken_beside(recording: Path) -> Transcript | None:
-    """Return the transcript beside a recording; None without one that can be read."""
+def spoken_beside(
+    recording: Path, left_out: Sequence[tuple[float, float]] = ()
+) -> Transcript | None:
+    """Return the transcript beside a recording; None without one that can be read.
+
+    Args:
+        recording: the video file.
+        left_out: ``(start, end)`` of what is not to be looked at, seconds.
+    """
     found = beside(recording)
     try:
-        return read_transcript(found) if found else None
+        return read_transcript(found).without(left_out) if found else None
     except InputError as error:  # everything else is worth having without it
         progress.tell("note", f"{error.message} {error.hint}")
         return None
 
 
-def columns_of(recording: Path, seconds: int) -> dict[str, Any]:
+def columns_of(
+    recording: Path, seconds: int, left_out: Sequence[tuple[float, float]] = ()
+) -> dict[str, Any]:
     """Return the columns of ``recordings`` that come from the transcript beside a recording."""
-    spoken = spoken_beside(recording)
+    spoken = spoken_beside(recording, left_out)
     return {
         "transcript_sha256": fingerprint(recording),
         "words_per_minute": spoken.rate(seconds) if spoken else None,

@@ -33,7 +33,7 @@ _END_S: Final = 10.0
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def look(footage: Footage, part: Segment) -> Path:
+def delegate(footage: Footage, part: Segment) -> Path:
     """Look at one segment in the next free worker; here, if there are none.
 
     A recording of a single segment is looked at here, too: a process would only cost its start.
@@ -49,7 +49,7 @@ def look(footage: Footage, part: Segment) -> Path:
 
 @contextmanager
 def employed(count: int) -> Generator[None]:
-    """Have ``look`` use so many worker processes within the block; none for one.
+    """Have ``delegate`` use so many worker processes within the block; none for one.
 
     They are started when they are needed first, and kept, with the model they loaded.
     """

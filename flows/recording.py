@@ -60,7 +60,7 @@ def _passing(_task: object, _run: TaskRun, state: State[Any]) -> bool:
 def segment_task(footage: Footage, part: Segment) -> SegmentResult:
     """Look at one segment; a segment that cannot be read is a result, not a failure."""
     try:
-        return workers.look(footage, part)
+        return workers.delegate(footage, part)
     except InputError as error:
         return error
 

@@ -2,12 +2,16 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from fer_core import cli, report
 from tests import clips, pages
+
+Command = Callable[..., tuple[int, str]]
 
 
 def pytest_collection_modifyitems(items):
@@ -77,6 +81,23 @@ def night(monkeypatch, capsys, tmp_path):
         given = ("run", "inbox", "--out", out, "--jurisdiction", "IN", "--no-prefect")
         with pytest.raises(SystemExit) as ended:
             cli.main(given)
+        captured = capsys.readouterr()
+        return int(str(ended.value.code)), captured.out + captured.err
+
+    return run
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """Run a command on the folder ``out`` in this process; give exit code and all it said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+
+    def run(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*words, "--out", "out"])
         captured = capsys.readouterr()
         return int(str(ended.value.code)), captured.out + captured.err
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -243,7 +244,8 @@ def class_crops():
         segment = Segment(0, second, second + 1)
         with video.Sampler(info, segment, 1, ffmpeg, limits) as sampler:
             frame = next(iter(sampler))
-        found[name] = align_faces(frame.image, detector.detect(frame).landmarks)
+        grey = cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY)
+        found[name] = align_faces(grey, detector.detect(frame).landmarks)
     return found
 
 

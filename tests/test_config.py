@@ -268,7 +268,7 @@ def test_settings_cannot_be_changed():
 
 # A table computed under other values of these must be computed again; of the others it need not.
 CHANGES_RESULTS = {"sampling", "detection", "classification", "tracking", "engagement", "privacy"}
-CHANGES_RESULTS |= {"deployment.jurisdiction", "deployment.exemption"}
+CHANGES_RESULTS |= {"deployment.jurisdiction", "deployment.exemption", "deployment.presence_only"}
 ONLY_TOLD = {"privacy.per_person_reason"}
 OTHER_VALUES = {
     "deployment.jurisdiction": "IN",

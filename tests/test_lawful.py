@@ -115,7 +115,7 @@ def test_the_same_recording_under_four_laws(
     root = pages.check(page(germany))
     assert "Article 5(1)(f)" in pages.text_of(pages.by_id(root, "notice"))
     assert not [e for e in root.iter() if e.get("id") in ("expressions", "groups", "seven")]
-    assert "presence mode" in (germany / "reports" / "index.html").read_text("utf-8")
+    assert "Presence mode" in (germany / "reports" / "index.html").read_text("utf-8")
 
     # Germany, exempt: as in India, and it says why.
     (tmp_path / "lecturepulse.toml").write_text(exempt)

@@ -49,6 +49,14 @@ def test_people_who_do_not_exist_need_none():
     assert permission(Deployment(), synthetic=True).mode == "emotion"
 
 
+@pytest.mark.parametrize(("place", "synthetic"), [("IN", False), ("DE", False), (None, True)])
+def test_expressions_can_be_switched_off_anywhere(place, synthetic):
+    deployment = Deployment(jurisdiction=place, presence_only=True)
+    given = permission(deployment, synthetic=synthetic)
+    assert given.mode == "presence"
+    assert "presence_only" in given.reason
+
+
 @pytest.mark.parametrize("exemption", ["medical", "safety"])
 def test_an_exemption_lifts_the_rule_and_is_told_with_its_reason(exemption):
     deployment = Deployment(

@@ -60,6 +60,22 @@ def test_nothing_that_is_kept_depends_on_what_few_people_showed(
     assert repr(everything_told(other, settings, 24)) == repr(told)
 
 
+def test_single_faces_tell_nothing_where_the_class_does_not() -> None:
+    settings = factories.settings(engagement={"replicates": 100})
+    made = factories.lesson(3, people=6, seconds=24, leaves={4: 12, 5: 12}, unreadable=0)
+    seen = made.observations
+    tracks = track.link(seen, settings.tracking)
+    people = engagement.by_person(seen, tracks, 24, settings)
+    values = engagement.aggregate(seen, people, settings)
+    table = rows.faces("a", seen, tracks, people, values.suppressed).to_pandas()
+    few = table["second"] >= 12
+    assert few.any()
+    told = [name for name in table if name.startswith("p_")] + ["facing"]
+    assert table.loc[few, told].isna().all(axis=None)
+    assert not table.loc[few, "scored"].any()
+    assert table.loc[~few, told].notna().all(axis=None)
+
+
 def test_per_person_tables_need_a_written_reason() -> None:
     for reason in (None, "", "  \n"):
         with pytest.raises(ConfigError, match="written reason") as caught:
@@ -95,11 +111,20 @@ def test_the_policy_in_words_follows_the_settings() -> None:
     assert "without an end" in india
     assert "No consent statement is on record" in india
     assert "faces and tracks are not written" in india
+    assert "How many were visible is always kept" in india
     assert "table faces" not in india
 
     germany = said_of(deployment={"jurisdiction": "DE"})
     assert "seven expressions" not in germany
     assert "not even loaded" in germany
+    assert "Regulation (EU) 2024/1689" in germany
+
+    chosen = said_of(deployment={"jurisdiction": "IN", "presence_only": True})
+    assert "seven expressions" not in chosen
+    assert "switched off" in chosen
+
+    alone = said_of(deployment={"jurisdiction": "IN"}, privacy={"min_group": 1})
+    assert "also of a single person" in alone
 
     medical = {"exemption": "medical", "exemption_reason": "Pilots who may faint."}
     exempt = said_of(deployment={"jurisdiction": "DE"} | medical)
@@ -123,7 +148,7 @@ def test_the_policy_in_words_follows_the_settings() -> None:
         "Fewer than 5",
         "ON",
         "A study",
-        "lecturer",
+        "lecturer, the tile in column 1, row 1 of 3 by 3",
         "for 90 days",
         "table faces for 7 days",
         "table moments for 60 days",
@@ -138,4 +163,4 @@ def test_the_command_says_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith("Computed\n  - In FR expressions of students may not be read")
-    assert "  - No names, no face recognition" in said
+    assert "  - No face recognition" in said

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -13,30 +11,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from fer_core import audit, cli, config, pages, retention
+from fer_core import audit, config, pages, retention
 from fer_core.settings import Settings
 from fer_core.store import Place, Store, Worked
 from tests import clips, factories
+from tests.conftest import Command
 
-Command = Callable[..., tuple[int, str]]
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """Run a command on the folder ``out`` in this process; give exit code and all it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
-
-    def run(*words: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*words, "--out", "out"])
-        captured = capsys.readouterr()
-        return int(str(ended.value.code)), captured.out + captured.err
-
-    return run
 
 
 def keep(out: Path, recording_id: str, days_ago: int, **values: Any) -> Store:
@@ -198,6 +179,12 @@ def test_after_a_purge_nothing_is_found_of_it(command: Command, tmp_path: Path) 
     assert command(*night, "--force")[0] == 1
     assert mentions(out, ids[0])
 
+    # From then on it is a recording like any other: who opts out now is heeded.
+    (inbox / "lesson-zebra.toml").write_text('[[exclude]]\nwhat = "opt-out"\nstart = 1\nend = 2\n')
+    code, said = command(*night)
+    assert "deleted" not in said
+    assert store.recording(ids[0])["seconds_left_out"] == 1
+
 
 @pytest.mark.parametrize("after", ["forget", "clear_work", "remember_night"])
 def test_a_purge_that_is_cut_off_is_carried_on(
@@ -278,69 +265,50 @@ def test_a_purge_waits_for_nobody(command: Command, tmp_path: Path) -> None:
     assert there(store, "a" * 16) == ALL
 
 
+@pytest.mark.parametrize("words", [("--recording", "c" * 16), ("--before", "2099-01-01")])
+def test_what_was_cut_off_can_be_purged_too(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    store = Store(tmp_path / "out")
+    work = store.work_folder("c" * 16, "f" * 16)
+    (work / "segment-0000.npz").write_bytes(b"x")
+    code, said = command("purge", *words)
+    assert code == 0
+    assert "not finished" in said
+    assert work.exists()
+    assert command("purge", *words, "--yes")[0] == 0
+    assert not mentions(tmp_path / "out", "c" * 16)
+
+
+def test_folders_that_bear_the_name_of_a_course_go_with_its_last_recording(tmp_path: Path) -> None:
+    store = keep(tmp_path, "a" * 16, 1)
+    settings = settings_of(tmp_path)
+    store.remember_night(Worked("2026-11-02T03:00:00+00:00", ("a" * 16,)))
+    with store.writing():
+        pages.write_lecture(store, "a" * 16, settings)
+        retention.purge(store, [retention.one(store, "a" * 16)], settings, "asked")
+    assert mentions(tmp_path, "maths") == []
+    assert "Nothing was new" not in (store.reports / "index.html").read_text("utf-8")
+
+
+def test_what_is_due_goes_even_in_a_night_that_is_refused(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = keep(tmp_path / "out", "a" * 16, 40)
+    (tmp_path / "inbox").mkdir()
+    clips.write_clip(tmp_path / "inbox" / "one.mp4", clips.steady(Fraction(5), 3))
+    monkeypatch.setenv("LECTUREPULSE_RETENTION__DAYS", "30")
+    code, said = command("run", "inbox", "--no-prefect")
+    assert (code, "jurisdiction is required" in said) == (2, True)
+    assert there(store, "a" * 16) == set()
+
+
 def test_the_last_night_forgets_it_too(tmp_path: Path) -> None:
     store = keep(tmp_path, "a" * 16, 1)
     store.remember_night(Worked("2026-11-02T03:00:00+00:00", ("a" * 16, "b" * 16)))
     with store.writing():
         retention.purge(store, [retention.one(store, "a" * 16)], settings_of(tmp_path), "asked")
     assert store.last_night() == Worked("2026-11-02T03:00:00+00:00", ("b" * 16,))
-
-
-def test_the_audit_log_only_grows_and_survives_a_torn_line(tmp_path: Path) -> None:
-    audit.note(tmp_path, "purged", why="asked", recordings=["r"], tables={})
-    first = (tmp_path / audit.LOG).read_bytes()
-    with (tmp_path / audit.LOG).open("ab") as file:
-        file.write(b'{"at": "2026-')  # a power cut
-    audit.note(tmp_path, "exported", form="csv", rows=3, sql_sha256="x")
-    assert (tmp_path / audit.LOG).read_bytes().startswith(first)
-    assert [line["event"] for line in audit.lines(tmp_path)] == ["purged", "exported"]
-
-
-def test_changes_of_privacy_settings_are_noted_once(command: Command, tmp_path: Path) -> None:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    clips.write_clip(inbox / "one.mp4", clips.steady(Fraction(5), 3))
-    night = ("run", "inbox", "--no-prefect")
-    (tmp_path / "lecturepulse.toml").write_text('[deployment]\njurisdiction = "IN"\n')
-    command(*night)
-    command(*night)
-    (tmp_path / "lecturepulse.toml").write_text(
-        '[deployment]\njurisdiction = "IN"\n[privacy]\nmin_group = 3\n[run]\nretries = 1\n'
-    )
-    command(*night)
-    noted = [line for line in audit.lines(tmp_path / "out") if line["event"] == "settings"]
-    assert len(noted) == 2
-    assert noted[1]["changed"] == ["privacy"]
-    assert noted[1]["settings"]["privacy"]["min_group"] == 3
-    kinds = [line["event"] for line in audit.lines(tmp_path / "out")]
-    assert kinds == ["settings", "processed", "settings", "processed"]
-
-
-def test_exports_are_noted_without_what_was_asked(command: Command, tmp_path: Path) -> None:
-    keep(tmp_path / "out", "a" * 16, 1)
-    sql = "select count(*) as n from seconds where recording_id <> 'secret'"
-    assert command("query", sql)[0] == 0
-    assert list(audit.lines(tmp_path / "out")) == []
-    for form in ("csv", "json"):
-        assert command("query", sql, f"--{form}")[0] == 0
-    lines = list(audit.lines(tmp_path / "out"))
-    assert [(line["event"], line["form"], line["rows"]) for line in lines] == [
-        ("exported", "csv", 1),
-        ("exported", "json", 1),
-    ]
-    assert "secret" not in json.dumps(lines)
-
-
-def test_somebody_who_may_only_read_can_export_and_is_told(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keep(tmp_path / "out", "a" * 16, 1)
-    (tmp_path / "out" / audit.LOG).mkdir()
-    code, said = command("query", "select 1 as one", "--csv")
-    assert code == 0
-    assert "one\n1\n" in said
-    assert "Not noted in the audit log" in said
-    shutil.rmtree(tmp_path / "out" / audit.LOG)
 
 
 def test_words_on_record_may_change_without_reading_anything_again(

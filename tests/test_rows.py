@@ -61,7 +61,7 @@ def test_nan_becomes_null_in_every_column():
 def test_the_faces_and_tracks_tables_of_per_person_mode():
     seen = factories.lesson(1, people=6, seconds=4, rate_hz=2, leaves={0: 2}).observations
     values, tracks, people = worked_out(seen)
-    faces = rows.faces(ID, seen, tracks, people)
+    faces = rows.faces(ID, seen, tracks, people, np.zeros(4, np.bool_))
     assert faces.num_rows == len(seen.faces) == 5 * 8 + 4
     assert faces["second"].to_pylist() == [s // 2 for s in seen.faces.sample.tolist()]
     assert sum(faces["scored"].to_pylist()) == int(people.face_scored.sum())

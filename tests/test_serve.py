@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
+from fer_core import cli
 from tests import clips
 
 REPO = Path(__file__).parent.parent
@@ -233,6 +234,15 @@ def second_one(home):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     return said
+
+
+def test_a_schedule_without_a_jurisdiction_is_refused_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inbox").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve", "inbox", "--out", "out"])
+    assert ended.value.code == 2
+    assert "A jurisdiction is required" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

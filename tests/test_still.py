@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -72,7 +73,7 @@ def test_nobody_at_all() -> None:
 
 
 def test_change_is_the_mean_difference_inside_the_box() -> None:
-    before = np.full((100, 100, 3), 100, np.uint8)
+    before = np.full((100, 100), 100, np.uint8)
     image = before.copy()
     image[10:60, 10:60] = 110
     boxes = np.array([[10, 10, 49, 49], [60, 60, 30, 30], [-20, -20, 29, 29], [200, 0, 9, 9]])
@@ -91,7 +92,10 @@ def test_noise_alone_is_no_movement() -> None:
     box = np.array([[0, 0, 59, 79]], np.float32)
     # A camera's noise at four grey levels; a change of light by one.
     noisy = [
-        np.clip(face + random.normal(light, 4, face.shape), 0, 255).astype(np.uint8)
+        cv2.cvtColor(
+            np.clip(face + random.normal(light, 4, face.shape), 0, 255).astype(np.uint8),
+            cv2.COLOR_BGR2GRAY,
+        )
         for light in (0, 1)
     ]
     assert still.change(noisy[0], noisy[1], box)[0] < still.STILL_GREY

@@ -137,6 +137,21 @@ def test_speech_and_pauses_by_hand():
     assert CUES.pauses() == [(50, 55), (65, 100)]
 
 
+def test_what_is_left_out_is_neither_speech_nor_silence():
+    cues = (
+        Cue(0, 10, "one two three", turn=False),
+        Cue(18, 22, "reaches into it", turn=False),
+        Cue(25, 35, "inside", turn=True),
+        Cue(50, 60, "after", turn=False),
+        Cue(70, 80, "the end", turn=False),
+    )
+    left = Transcript(cues).without([(20, 40)])
+    assert [cue.text for cue in left.cues] == ["one two three", "after", "the end"]
+    assert left.said(0, 45) == "one two three"
+    assert left.pauses() == [(60, 70)]
+    assert left.within(65).pauses() == []
+
+
 def test_what_was_said_in_a_part():
     assert CUES.said(28, 32) == "one two three it's well-known"
     assert CUES.said(66, 99) == ""

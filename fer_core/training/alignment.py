@@ -39,6 +39,6 @@ def realigned(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.
         if len(faces):
             middles = faces.box[:, :2] + faces.box[:, 2:] / 2
             nearest = int(np.hypot(*(middles - side / 2).T).argmin())
-            crops[row] = align_faces(frame.image, faces.landmarks[[nearest]])[0]
+            crops[row] = align_faces(large, faces.landmarks[[nearest]])[0]
             found[row] = True
     return crops, found
