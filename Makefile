@@ -37,7 +37,7 @@ help:
 	@echo "make check   ruff, pyright, import directions, house rules"
 	@echo "make accept  take the pages as they are now for the golden ones; look at git diff"
 	@echo "make pictures  the real report as pictures in docs/pictures (needs Chromium)"
-	@echo "make bench   what one recording costs, stage by stage"
+	@echo "make bench   what galleries of 9 to 49 people cost, stage by stage (ARGS='4x4-720p --minutes 60')"
 	@echo "make chaos   kills runs at random moments and compares what the next run makes of it (ARGS=100)"
 	@echo "make fuzz    runs the night over mutated recordings (ARGS=2000)"
 	@echo "make soak    reads six hours of video and watches the memory (ARGS=6)"
@@ -88,7 +88,7 @@ pictures: setup-dev
 
 .PHONY: bench
 bench: setup
-	@exec $(BIN)/lecturepulse bench $(ARGS)
+	@exec $(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: chaos
 chaos: setup-dev

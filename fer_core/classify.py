@@ -43,6 +43,9 @@ Logits = dict[str, NDArray[np.float32]]
 Network = Callable[[NDArray[np.uint8]], Logits]
 """Weights in a runtime: a batch of grey faces ``(batch, 48, 48)`` in, logits of each head out."""
 
+Begun = tuple[Network, int]
+"""A network, and how many faces make a batch of it."""
+
 
 class EmotionClassifier(Protocol):
     """Anything that reads the expressions of aligned faces."""
@@ -145,8 +148,7 @@ def load_classifier(
     head = str(asset.entry["head"])
     try:
         with silent_stderr():  # LiteRT announces itself, and its delegate at the first run
-            start, batch = _RUNTIMES[asset.runtime]
-            network = start(asset.path, threads)
+            network, batch = _RUNTIMES[asset.runtime](asset.path, threads)
             _need_scores(network, head, batch)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()
@@ -174,25 +176,33 @@ def _need_scores(network: Network, head: str, batch: int) -> None:
             raise ValueError(f"its '{name}' is {scores.shape[1:]} a face, not seven scores")
 
 
-def _litert(path: Path, threads: int | None) -> Network:
+def _litert(path: Path, threads: int | None) -> Begun:
     from ai_edge_litert.interpreter import Interpreter
 
-    # From memory: what was checked is what runs, and a damaged file cannot crash a mapping.
-    interpreter = Interpreter(
-        model_content=path.read_bytes(), num_threads=threads or os.cpu_count()
-    )
-    (given,) = interpreter.get_input_details()
-    interpreter.resize_tensor_input(given["index"], [_SMALL_BATCH, *_FACE], strict=False)
-    run = interpreter.get_signature_runner()
-    (name,) = run.get_input_details()
+    def begun(batch: int) -> Network:
+        # From memory: what was checked is what runs, and a damaged file cannot crash a mapping.
+        interpreter: Any = Interpreter(
+            model_content=path.read_bytes(), num_threads=threads or os.cpu_count()
+        )
+        (given,) = interpreter.get_input_details()
+        if given["shape"][0] != batch:
+            interpreter.resize_tensor_input(given["index"], [batch, *_FACE], strict=False)
+        run = interpreter.get_signature_runner()
+        (name,) = run.get_input_details()
 
-    def network(faces: NDArray[np.uint8]) -> Logits:
-        return dict(run(**{name: faces.astype(np.float32)[..., None]}))
+        def network(faces: NDArray[np.uint8]) -> Logits:
+            return dict(run(**{name: faces.astype(np.float32)[..., None]}))
 
-    return network
+        network(np.zeros((batch, *_FACE[:2]), np.uint8))
+        return network
+
+    try:
+        return begun(_SMALL_BATCH), _SMALL_BATCH
+    except RuntimeError:  # its graph holds the size of the batches it was made for
+        return begun(BATCH), BATCH
 
 
-def _keras(path: Path, threads: int | None) -> Network:
+def _keras(path: Path, threads: int | None) -> Begun:
     tf, keras = _import_tensorflow(threads)
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     if not isinstance(model.output, dict) or model.input_shape[1:] != _FACE:
@@ -206,10 +216,10 @@ def _keras(path: Path, threads: int | None) -> Network:
     def network(faces: NDArray[np.uint8]) -> Logits:
         return {head: values.numpy() for head, values in run(faces).items()}
 
-    return network
+    return network, BATCH
 
 
-def _deepface(path: Path, threads: int | None) -> Network:
+def _deepface(path: Path, threads: int | None) -> Begun:
     del threads  # the package decides
     # It looks into its own folder only, makes that when imported, and would download what it
     # misses there.
@@ -228,15 +238,15 @@ def _deepface(path: Path, threads: int | None) -> Network:
         probs = np.asarray(client.predict(colour), np.float32).reshape(len(faces), -1)[:, order]
         return {"fer2013": np.log(np.maximum(probs, np.float32(1e-12)))}
 
-    return network
+    return network, BATCH
 
 
 _DEEPFACE_LABELS: Final = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
-_RUNTIMES: Final[dict[str, tuple[Callable[[Path, int | None], Network], int]]] = {
-    "litert": (_litert, _SMALL_BATCH),
-    "keras": (_keras, BATCH),
-    "deepface": (_deepface, BATCH),
+_RUNTIMES: Final[dict[str, Callable[[Path, int | None], Begun]]] = {
+    "litert": _litert,
+    "keras": _keras,
+    "deepface": _deepface,
 }
 
 

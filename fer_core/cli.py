@@ -104,11 +104,11 @@ def run(
 
 
 def _gate(source: Source, settings: Settings, *, dry_run: bool) -> Permission:
-    from fer_core import pipeline, policy
+    from fer_core import inbox, pipeline, policy
     from fer_core.store import Store
 
     try:
-        return policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
+        return policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
     except PolicyError:
         store = Store(settings.out)
         if not dry_run and store.tables.is_dir():
@@ -181,7 +181,7 @@ def serve(
     root = loaded.settings.out.absolute()
     # Now, and not at two in the morning. An inbox that is empty now will hold real people.
     there = inbox.discover(given, loaded.settings.discovery).sources
-    unreal = bool(there) and all(source.sidecar.synthetic for source in there)
+    unreal = bool(there) and all(map(inbox.is_made_up, there))
     policy.permission(loaded.settings.deployment, synthetic=unreal)
     terminal.line("Starting Prefect …")
     alone = held(root, lock=".serving", by="lecturepulse serve looks after")

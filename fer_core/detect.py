@@ -37,8 +37,10 @@ class QuickSearch:
 
     The first frame of every ``quick_s`` seconds, counted from the start of the recording, is
     searched in full and at ``quick_side_px``. If both find the same faces, the others of those
-    seconds are searched at that size only; one with fewer faces than the first is searched in full
-    after all. Someone small who comes in between is found at the next first frame.
+    seconds are searched at that size only; one that does not show as many faces, each where there
+    was one in the first, is searched in full after all: somebody came or went, or the layout
+    changed. Someone too small for the quick search who comes in between, without anything else
+    changing, is found at the next first frame.
 
     What it finds depends on no frame before that first one: see ``begins_at``.
 
@@ -50,7 +52,8 @@ class QuickSearch:
 
     def __init__(self, detector: FaceDetector, settings: Detection, rate_hz: int) -> None:
         self._detector, self._settings, self._rate_hz = detector, settings, rate_hz
-        self._stretch, self._expected, self._same = -1, 0, False
+        self._stretch, self._same = -1, False
+        self._expected = Faces.empty().box
 
     def begins_at(self, second: int) -> int:
         """Return from which second on frames have to be shown for the same result at a second."""
@@ -72,12 +75,12 @@ class QuickSearch:
         stretch = self._stretch_of(frame)
         if stretch != self._stretch:
             faces, quick = self._detector.detect(frame), self._detector.detect_at(frame, side_px)
-            self._stretch, self._expected = stretch, len(faces)
+            self._stretch, self._expected = stretch, faces.box
             self._same = _are_the_same(faces.box, quick.box)
             return quick if self._same else faces
         if self._same:
             quick = self._detector.detect_at(frame, side_px)
-            if len(quick) >= self._expected:
+            if _are_near(quick.box, self._expected):
                 return quick
         return self._detector.detect(frame)
 
@@ -91,6 +94,16 @@ def _are_the_same(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> bo
         return False
     overlaps = _iou(boxes, others) >= _SAME_IOU
     return bool((overlaps.sum(axis=0) == 1).all() and (overlaps.sum(axis=1) == 1).all())
+
+
+def _are_near(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
+    """Say whether as many boxes lie where the others do: one face's height away at most."""
+    if len(boxes) != len(others):
+        return False
+    middles, places = boxes[:, :2] + boxes[:, 2:] / 2, others[:, :2] + others[:, 2:] / 2
+    apart = np.linalg.norm(middles[:, None] - places[None], axis=2)
+    near = apart <= np.maximum(boxes[:, 3], 1)[:, None]
+    return bool(near.any(axis=0).all() and near.any(axis=1).all())
 
 
 def _iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+_MOST_COVERED = 0.25
 _TIME = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{2})")
 
 
@@ -100,6 +101,33 @@ def black_out(
         above, below = math.floor(top * height), math.ceil(bottom * height)
         image[above:below, math.floor(left * width) : math.ceil(right * width)] = 0
     return image
+
+
+def uncovered(
+    boxes: NDArray[np.float32],
+    exclusions: Sequence[Exclusion],
+    time_s: float,
+    size_px: tuple[int, int],
+) -> NDArray[np.bool_]:
+    """Return which faces are not of somebody left out, ``(n,)``: a quarter is covered at most.
+
+    Somebody at the edge of a rectangle drawn too small may still be found by the half that shows.
+
+    Args:
+        boxes: ``(n, 4)`` left, top, width, height, pixels.
+        exclusions: what is left out.
+        time_s: of the picture.
+        size_px: its width and height.
+    """
+    keep = np.ones(len(boxes), np.bool_)
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    for exclusion in exclusions:
+        if exclusion.holds(time_s):
+            corners = np.array(exclusion.rectangle).reshape(2, 2) * size_px
+            common = np.minimum(high, corners[1]) - np.maximum(low, corners[0])
+            covered = np.maximum(common, 0).prod(axis=1)
+            keep &= covered <= _MOST_COVERED * boxes[:, 2:].prod(axis=1)
+    return keep
 
 
 def seconds_left_out(exclusions: Sequence[Exclusion], length: int) -> NDArray[np.bool_]:

@@ -28,6 +28,7 @@ from pydantic import (
     ValidationError,
 )
 
+from fer_core import policy
 from fer_core.errors import InputError
 from fer_core.exclude import Exclusion, Offset
 from fer_core.folder import leads_out
@@ -146,6 +147,16 @@ def discover(
                 failed.append((path, error))
     sources.sort(key=lambda source: source.path)
     return Found(tuple(sources), tuple(waiting), tuple(failed))
+
+
+def is_made_up(source: Source) -> bool:
+    """Say whether the people of a recording do not exist: declared so, and known to us."""
+    if not source.sidecar.synthetic:
+        return False
+    try:
+        return content_sha256(source.path) in policy.MADE_UP
+    except InputError:
+        return False
 
 
 def content_sha256(path: Path) -> str:

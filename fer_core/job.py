@@ -113,7 +113,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         InputError: it cannot be read, or is no video.
         PolicyError, AssetMissing, AssetCorrupt, EnvironmentProblem: no recording could be done.
     """
-    permission = policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
+    permission = policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
     reads = permission.mode == "emotion"
     model = assets.chosen(settings.classification) if reads else None
     try:

@@ -81,7 +81,7 @@ def night(
     tidy(store, settings)
     found = inbox.discover(paths, settings.discovery)
     for source in found.sources:
-        policy.permission(settings.deployment, synthetic=source.sidecar.synthetic)
+        policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
     progress.tell("found", "", len(found.sources))
     audit.note_settings(store.root, settings.for_audit())
     outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
@@ -231,6 +231,7 @@ def finish(
     tracks = track.link(observations, settings.tracking)
     pictures = still.still_tracks(observations, tracks)
     observations, tracks = still.without(observations, tracks, pictures)
+    tracks = track.shuffled(tracks, job.sha256)
     people = engagement.by_person(observations, tracks, length, settings)
     values = engagement.aggregate(observations, people, settings)
     if job.model is None:  # nobody was read, and so nobody uncertain

@@ -18,6 +18,10 @@ from fer_core.settings import Deployment, Settings
 
 Mode = Literal["emotion", "presence"]
 
+MADE_UP: Final = frozenset({"243fcf0be443662fc3287c25544cf07569809ff93f34b85086dd935ff2d6a522"})
+"""Recordings, by sha256, whose people are known not to exist: the bundled class. What only a
+sidecar declares synthetic needs a jurisdiction like any other."""
+
 SENSIBLE_GROUP: Final = 5
 """With fewer people the mean of a group says much about each of them."""
 
@@ -84,7 +88,7 @@ def permission(deployment: Deployment, *, synthetic: bool) -> Permission:
 
     Args:
         deployment: where this runs, and any exemption.
-        synthetic: the recording's people do not exist (declared in its sidecar).
+        synthetic: the recording's people do not exist; see ``inbox.is_made_up``.
 
     Raises:
         PolicyError: no jurisdiction for a real recording, one that does not exist, or an exemption
@@ -172,8 +176,7 @@ def _computed(settings: Settings) -> list[str]:
     )
     said += [f"Left out before anybody looks: {_place(part)}." for part in settings.privacy.exclude]
     said.append(
-        "A file beside a recording may leave out more of it, and may declare its people synthetic, "
-        "which needs no jurisdiction: mind who may write into the inbox."
+        "A file beside a recording may leave out more of it: mind who may write into the inbox."
     )
     return said
 

@@ -156,6 +156,10 @@ class Faces:
     def __len__(self) -> int:
         return len(self.sample)
 
+    def only(self, keep: NDArray[np.bool_]) -> Faces:
+        """Return some of the faces, ``(n,)``."""
+        return Faces(*(getattr(self, field.name)[keep] for field in fields(self)))
+
     @classmethod
     def empty(cls) -> Faces:
         """No face at all."""
@@ -223,8 +227,7 @@ class Observations:
 
     def with_faces(self, keep: NDArray[np.bool_]) -> Observations:
         """Return the same with some of the faces only, ``(n,)``."""
-        kept = (getattr(self.faces, field.name)[keep] for field in fields(Faces))
-        return replace(self, faces=Faces(*kept))
+        return replace(self, faces=self.faces.only(keep))
 
     @classmethod
     def concat(cls, parts: list[Observations]) -> Observations:

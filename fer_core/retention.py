@@ -149,7 +149,8 @@ def resume_purge(store: Store, settings: Settings) -> None:
         return
     for recording_id in plan["whole"]:
         for page in store.reports.glob(f"*/{recording_id}.html"):
-            page.unlink()
+            if not page.parent.is_symlink():
+                page.unlink()
         store.forget(recording_id)
         store.clear_work(recording_id)
         _forget_set_aside(store, recording_id)
@@ -178,14 +179,19 @@ def purge_expired(store: Store, settings: Settings) -> None:
 def _all(store: Store) -> list[Removal]:
     columns = ["recording_id", "source_name", "source_path", "started_at"]
     known = store.all("recordings", columns)
-    modified = store.all("runs", ["recording_id", "source_mtime_ns"])
-    times = dict(zip(modified["recording_id"], modified["source_mtime_ns"], strict=True))
+    runs = store.all("runs", ["recording_id", "source_mtime_ns", "run_started_at"])
+    times = dict(zip(runs["recording_id"], runs["source_mtime_ns"], strict=True))
+    read = dict(zip(runs["recording_id"], runs["run_started_at"], strict=True))
     found = [
         Removal(
             str(row["recording_id"]),
             str(row["course"]),
             str(row["source_name"]),
-            pages.made_on(row, int(times.get(row["recording_id"], 0))),
+            # A camera's clock may be years ahead: nothing was made after it was read.
+            min(
+                pages.made_on(row, int(times.get(row["recording_id"], 0))),
+                read.get(row["recording_id"], datetime.now(UTC)).date(),
+            ),
             None,
             Path(str(row["source_path"])),
         )

@@ -144,6 +144,9 @@ def _see(footage: Footage, segment: Segment) -> tuple[Observations, checkpoint.E
                 before = grey
                 continue
             faces = detector.detect(replace(frame, image=image))
+            if footage.exclusions:
+                size_px, at_s = (grey.shape[1], grey.shape[0]), float(frame.time_s)
+                faces = faces.only(exclude.uncovered(faces.box, footage.exclusions, at_s, size_px))
             faces = replace(faces, change=still.change(before, grey, faces.box))
             before = grey
             detect_cpu_s += time.process_time() - began

@@ -123,7 +123,7 @@ class Detection(Section):
         "the whole search; 0: never.",
     )
     quick_s: int = Field(
-        10, ge=1, le=300, description="After so many seconds that is tried out again."
+        20, ge=1, le=300, description="After so many seconds that is tried out again."
     )
 
 

@@ -295,8 +295,10 @@ class Store:
         return self.tables / name / place.folder / f"{place.recording_id}.parquet"
 
     def files(self, name: str) -> Iterator[Path]:
-        """Return every file of a table, committed or not."""
-        return (self.tables / name).glob("course=*/month=*/*.parquet")
+        """Return every file of a table, committed or not; none that a link leads to."""
+        for month in (self.tables / name).glob("course=*/month=*"):
+            if not (month.is_symlink() or month.parent.is_symlink()):
+                yield from month.glob("*.parquet")
 
     def places(self) -> dict[str, tuple[str, ...]]:
         """Return the end of the path at which each recording's rows stand, by id.

@@ -84,6 +84,18 @@ def link(observations: Observations, settings: Tracking) -> Tracks:
     return Tracks(track, count, tuple(changes))
 
 
+def shuffled(tracks: Tracks, seed: str) -> Tracks:
+    """Return tracks under other numbers, drawn from a seed: in which order they came tells nothing.
+
+    Args:
+        tracks: any.
+        seed: such as a recording's sha256: another recording's numbers differ, the same one's do
+            not.
+    """
+    number = np.random.default_rng(int(seed, 16)).permutation(tracks.count).astype(np.int32)
+    return Tracks(number[tracks.track], tracks.count, tracks.layout_changes)
+
+
 def _match(
     old: NDArray[np.float32], new: NDArray[np.float32], settings: Tracking
 ) -> list[tuple[int, int]]:

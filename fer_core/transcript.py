@@ -38,7 +38,10 @@ PAUSE_S: Final = 3.0
 _MOST_BYTES: Final = 20_000_000
 # Zoom's pictures are GMT…_Recording_gallery_1280x720.mp4, its words GMT…_Recording.transcript.vtt.
 _ZOOM_VIEW: Final = re.compile(r"(?<=_Recording)(_\w+)?_\d+x\d+$", re.IGNORECASE)
-_NAME: Final = re.compile(r"^([^\W\d_][^:.!?,;\n]{0,60}):\s+(?=\S)")
+# "Meier, Carla:", "Dr. B. Braun (she/her):", ">> 7b Lena:", "[Lena]:"; and "Lena - …" in files that
+# do so throughout.
+_NAME: Final = re.compile(r"^([^:\uff1a!?;\n]{1,80})(?::\s+|\uff1a\s*)(?=\S)")
+_NAME_AND_DASH: Final = re.compile(r"^([^\W\d_][^:!?;\n]{0,60}?)\s[-\u2013\u2014]\s+(?=\S)")
 _NAMED_SHARE: Final = 0.3
 # Chinese and Japanese have no spaces: every character counts.
 _UNSPACED: Final = r"\u3040-\u30ff\u3400-\u9fff"
@@ -241,14 +244,16 @@ def _seconds(at: Timestamp) -> float:
 def _without_names(captions: list[tuple[float, float, str, str]]) -> Transcript:
     lines = [(start, end, voice, " ".join(text.split())) for start, end, voice, text in captions]
     lines = sorted((line for line in lines if line[3] and line[1] > line[0]), key=lambda c: c[:2])
-    prefixes = Counter(match[1] for *_, text in lines if (match := _NAME.match(text)))
+    dashed = sum(bool(_NAME_AND_DASH.match(text)) for *_, text in lines)
+    form = _NAME_AND_DASH if dashed > _NAMED_SHARE * len(lines) else _NAME
+    prefixes = Counter(match[1] for *_, text in lines if (match := form.match(text)))
     # "Remember: …" once in a transcript without names is speech; in one with names, never: better
     # to lose a word than to show a name.
     named = sum(prefixes.values()) > _NAMED_SHARE * len(lines)
     cues: list[Cue] = []
     before: str | None = None
     for start, end, voice, text in lines:
-        match = _NAME.match(text)
+        match = form.match(text)
         if match and not named and prefixes[match[1]] == 1:
             match = None
         speaker = voice or (match[1] if match else "")

@@ -17,7 +17,7 @@ from fer_core import assets, charts, svg
 from fer_core.records import EMOTIONS
 from fer_core.summary import GROUPS, STATES, Columns, Lecture, smooth
 from fer_core.wording import Wording, clean, rounded_parts, words
-from tests import tables
+from tests import factories, tables
 from tests.pages import drawn
 
 SHARES = st.lists(
@@ -48,6 +48,7 @@ def stretches(valid: Any) -> list[tuple[int, int]]:
     return found
 
 
+@factories.examples(100)
 @given(SHARES)
 def test_a_line_has_one_piece_a_stretch_and_stands_where_its_values_are(values: Any) -> None:
     pieces = subpaths(svg.line_path(values, len(values)), len(values))
@@ -61,6 +62,7 @@ def test_a_line_has_one_piece_a_stretch_and_stands_where_its_values_are(values: 
         assert heights == pytest.approx(list(values[start:stop]), abs=0.0006)
 
 
+@factories.examples(100)
 @given(SHARES)
 def test_a_band_never_covers_a_gap(values: Any) -> None:
     low, high = values, np.roll(values, 1)
@@ -78,6 +80,7 @@ def test_a_last_column_that_is_shorter_ends_at_the_edge() -> None:
     assert max(x for x, _ in points) == 1.25
 
 
+@factories.examples(100)
 @given(SHARES, st.integers(1, 70))
 def test_smoothing_is_a_mean_that_stops_at_gaps(values: Any, width: int) -> None:
     result = smooth(values, width)
@@ -91,6 +94,7 @@ def test_smoothing_is_a_mean_that_stops_at_gaps(values: Any, width: int) -> None
     np.testing.assert_allclose(result, expected, atol=1e-9)
 
 
+@factories.examples(100)
 @given(st.integers(1, 40_000))
 def test_the_time_axis_is_round_and_not_crowded(seconds: int) -> None:
     marks = svg.ticks(seconds)
@@ -103,6 +107,7 @@ def test_the_time_axis_is_round_and_not_crowded(seconds: int) -> None:
     assert steps <= set(svg.TICKS_S)
 
 
+@factories.examples(100)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=9))
 def test_rounded_parts_add_up_to_the_rounded_whole(parts: list[float]) -> None:
     rounded = rounded_parts(parts, 1)
@@ -236,6 +241,7 @@ def test_the_stack_reaches_its_top() -> None:
     assert min(y for _, y in subpaths(top, 100)[0]) <= 1
 
 
+@factories.examples(100)
 @given(SHARES)
 def test_a_label_stands_in_its_layer_or_nowhere(values: Any) -> None:
     n = len(values)
@@ -262,6 +268,7 @@ def test_foreign_text_stays_text() -> None:
     assert list(element) == []
 
 
+@factories.examples(100)
 @given(st.text(max_size=50))
 def test_cleaned_text_is_printable_and_no_longer(text: str) -> None:
     shown = clean(text, 20)

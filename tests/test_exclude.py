@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fer_core.exclude import Exclusion, as_json, black_out, seconds_left_out
+from fer_core.exclude import Exclusion, as_json, black_out, seconds_left_out, uncovered
 
 
 def left_out(**said: Any) -> Exclusion:
@@ -103,3 +103,14 @@ def test_the_same_parts_are_the_same_text() -> None:
 
 
 EXAMPLE = next((Path(__file__).resolve().parent.parent / "examples").rglob("*.mp4"))
+
+
+def test_a_face_that_is_half_covered_is_dropped() -> None:
+    left = Exclusion(what="opt-out", area=(0, 0, 0.25, 1), start=10)
+    boxes = np.array([[50, 50, 40, 40], [90, 50, 40, 40], [98, 50, 40, 40], [200, 50, 40, 40]])
+    kept = uncovered(boxes.astype(np.float32), [left], 12.0, (400, 300))
+    # Covered: all of it, a quarter (which may stay), a twentieth, nothing.
+    assert kept.tolist() == [False, True, True, True]
+    half = np.array([[80, 50, 40, 40]], np.float32)
+    assert uncovered(half, [left], 12.0, (400, 300)).tolist() == [False]
+    assert uncovered(half, [left], 9.0, (400, 300)).tolist() == [True]

@@ -167,14 +167,14 @@ def test_a_moment_says_how_large_the_change_is_and_how_sure() -> None:
 
 
 @given(st.permutations(range(PLANTED_PEOPLE)))
-@hypothesis_settings(max_examples=5, deadline=None)
+@hypothesis_settings(max_examples=5, deadline=None, derandomize=True)
 def test_the_order_of_people_does_not_matter(order: list[int]) -> None:
     index, _ = planted()
     assert find(index[order]) == find(index) != []
 
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=PLANTED_PEOPLE, max_size=PLANTED_PEOPLE))
-@hypothesis_settings(max_examples=5, deadline=None)
+@hypothesis_settings(max_examples=5, deadline=None, derandomize=True)
 def test_a_persons_own_level_does_not_matter(levels: list[float]) -> None:
     index, _ = planted()
     (before,), (after,) = find(index), find(index + np.array(levels, np.float32)[:, None])
@@ -185,7 +185,7 @@ def test_a_persons_own_level_does_not_matter(levels: list[float]) -> None:
 
 
 @given(seed=st.integers(0, 1000), starts=st.lists(st.integers(0, 1140), min_size=4, max_size=6))
-@hypothesis_settings(max_examples=8, deadline=None)
+@hypothesis_settings(max_examples=8, deadline=None, derandomize=True)
 def test_moments_are_few_apart_ranked_and_within_the_class(seed: int, starts: list[int]) -> None:
     index, _ = make_class(Recipe(seconds=1200, slowness_s=5), seed)
     for at, start in enumerate(starts):

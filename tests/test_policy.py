@@ -1,6 +1,7 @@
 """The jurisdiction gate: where expressions may be read, and what is required before."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from fer_core.errors import PolicyError
 from fer_core.policy import COUNTRIES, permission
 from fer_core.settings import Deployment, Discovery, Run, Settings
 from tests import clips
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # Written down from the treaties, not from the room.
 EU = "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE".split()
@@ -102,3 +105,13 @@ def test_the_gate_is_in_the_python_api_too(tmp_path, monkeypatch):
     with pytest.raises(PolicyError):
         pipeline.process_recording(source, settings)
     assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_only_the_bundled_class_is_known_to_be_made_up(tmp_path):
+    (bundled,) = inbox.discover([EXAMPLES], Discovery(settle_s=0)).sources
+    assert inbox.is_made_up(bundled)
+    clips.write_clip(tmp_path / "real.mp4", clips.steady(Fraction(5), 2))
+    (tmp_path / "real.toml").write_text("synthetic = true\n")
+    (claimed,) = inbox.discover([tmp_path], Discovery(settle_s=0)).sources
+    assert claimed.sidecar.synthetic
+    assert not inbox.is_made_up(claimed)

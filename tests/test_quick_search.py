@@ -26,6 +26,7 @@ class Scripted:
     full: list[int]
     quick: list[int]
     apart_px: float = 0
+    moved_px: dict[int, float] = field(default_factory=dict)
     searches: list[str] = field(default_factory=list)
 
     def detect(self, frame: Frame) -> Faces:
@@ -35,7 +36,8 @@ class Scripted:
     def detect_at(self, frame: Frame, longest_side_px: int) -> Faces:
         self.searches.append(f"{frame.sample} {longest_side_px}")
         n = self.quick[frame.sample]
-        corner = np.stack([np.arange(n) * factories.TILE_PX + self.apart_px, np.zeros(n)], axis=1)
+        left = np.arange(n) * factories.TILE_PX + self.apart_px
+        corner = np.stack([left, np.full(n, self.moved_px.get(frame.sample, 0.0))], axis=1)
         # A little higher, so that one can tell whose result it is.
         return factories.faces(n, sample=frame.sample, corner=corner, height_px=65)
 
@@ -72,7 +74,13 @@ def test_where_they_do_not_everything_is_searched_in_full(quick: int, apart_px: 
 
 def test_a_frame_in_which_somebody_is_missing_is_searched_in_full() -> None:
     scripted = Scripted([4] * 5, [4, 4, 3, 4, 5])
-    assert looked(scripted) == [(4, 65), (4, 65), (4, 64), (4, 65), (5, 65)]
+    assert looked(scripted) == [(4, 65), (4, 65), (4, 64), (4, 65), (4, 64)]
+
+
+def test_a_frame_in_which_they_sit_elsewhere_is_searched_in_full() -> None:
+    scripted = Scripted([4] * 5, [4] * 5)
+    scripted.moved_px = {2: 40.0, 3: 90.0}
+    assert looked(scripted) == [(4, 65), (4, 65), (4, 65), (4, 64), (4, 65)]
 
 
 def test_nobody_is_searched_quickly_too() -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -30,6 +31,9 @@ def keep(out: Path, recording_id: str, days_ago: int, **values: Any) -> Store:
         status="done",
         **values,
     )
+    at = made["runs"].schema.get_field_index("run_started_at")
+    read_at = pa.array([NOW], made["runs"].schema.field(at).type)
+    made["runs"] = made["runs"].set_column(at, made["runs"].schema.field(at), read_at)
     made |= {
         name: factories.row_table(name, recording_id, 2)
         for name in ("moments", "marks", "faces", "tracks")
@@ -300,6 +304,29 @@ def test_what_is_due_goes_even_in_a_night_that_is_refused(
     monkeypatch.setenv("LECTUREPULSE_RETENTION__DAYS", "30")
     code, said = command("run", "inbox", "--no-prefect")
     assert (code, "jurisdiction is required" in said) == (2, True)
+    assert there(store, "a" * 16) == set()
+
+
+def test_nothing_was_made_after_it_was_read(tmp_path: Path) -> None:
+    store = keep(tmp_path, "a" * 16, -365 * 70)  # a camera's clock
+    (found,) = retention.made_before(store, NOW.date() + timedelta(2))
+    assert found.made_on <= NOW.date()
+
+
+def test_a_purge_follows_no_link(tmp_path: Path) -> None:
+    store = keep(tmp_path / "out", "a" * 16, 1)
+    elsewhere = tmp_path / "elsewhere" / "month=2026-11"
+    elsewhere.mkdir(parents=True)
+    others = [elsewhere / f"{'a' * 16}.parquet", elsewhere / f"{'a' * 16}.html"]
+    for other in others:
+        other.write_bytes(b"somebody else's")
+    (store.tables / "seconds" / "course=evil").symlink_to(elsewhere.parent)
+    (store.reports).mkdir(exist_ok=True)
+    (store.reports / "evil").symlink_to(elsewhere)
+    with store.writing():
+        removals = [retention.one(store, "a" * 16)]
+        retention.purge(store, removals, settings_of(tmp_path / "out"), "asked")
+    assert all(other.exists() for other in others)
     assert there(store, "a" * 16) == set()
 
 

@@ -76,6 +76,31 @@ def test_names_are_dropped_and_turns_kept(form, tmp_path):
     assert "Zo" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Meier, Carla:", "Braun, Dieter:"),
+        ("Prof. Dr. Emil Zzyzx-Kant (He/Him):", "Mrs. J. Smith:"),
+        ("Dieter B. Braun Jr.:", "Carla Meier, Ph.D.:"),
+        ("7b Carla Meier:", "23-Dieter Braun:"),
+        ("7b_Dieter:", "carla.meier@school.edu:"),
+        ("[Gustav Wx]:", ">> KARL LX:"),
+        ("Lena Ax\uff1a", "Carla Meier (She/Her):"),
+        ("Ivo Xq -", "Carla Meier \u2013"),
+    ],
+)
+def test_names_of_every_form_are_dropped(one, other, tmp_path):
+    said = ["we look at the leaf", "light is what it needs", "why is that", "it makes sugar"]
+    cues = [
+        f"00:00:{4 * k:02d}.000 --> 00:00:{4 * k + 3:02d}.000\n{(one, other)[k % 2]} {text}\n"
+        for k, text in enumerate(said)
+    ]
+    found = transcript.read_transcript(written(tmp_path, "WEBVTT\n\n" + "\n".join(cues)))
+    assert [cue.text for cue in found.cues] == said
+    assert [cue.turn for cue in found.cues] == [False, True, True, True]
+    assert found.named
+
+
 def test_a_colon_alone_makes_no_speaker(tmp_path):
     texts = ["We begin.", "Remember: water first.", "Then light.", "Then sugar.", "Done."]
     cues = [(10 * i, 10 * i + 5, text) for i, text in enumerate(texts)]

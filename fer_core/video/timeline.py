@@ -18,8 +18,9 @@ from fer_core.video.program import GRACE_S, Ffmpeg
 _SEEKABLE: Final = ("mov,", "matroska,", "flv")
 _SLACK_S: Final = 1.0
 _LEAST_SEGMENT_S: Final = 30
-# Segments begin at whole tens of seconds, as the search for faces does: see ``detect.QuickSearch``.
-_STEP_S: Final = 10
+# Segments begin where the search for faces begins anew, too (``detection.quick_s``): elsewhere it
+# would have to look at frames before.
+_STEP_S: Final = 20
 _SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
 _PACKET_UNIT = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
 _PACKET = re.compile(r"(\d+), +-?\d+, +(-?\d+), +(\d+),")
