@@ -110,7 +110,7 @@ def evaluate_model(
     plot: Annotated[Path | None, Parameter(help="Draw the reliability diagram: an SVG.")] = None,
     json: Json = False,
 ) -> int:
-    """Measure a model on labelled faces, cut and calibrated as in the nightly job, mirrored, too."""
+    """Measure a model on labelled faces, each of them and its mirror image."""
     import_keras()
     from fer_core import terminal
     from fer_core.training import card, dataset
