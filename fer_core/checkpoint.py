@@ -7,6 +7,7 @@ thumbnails too small to know anybody by, never pictures.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Generator
@@ -47,7 +48,8 @@ def keep(path: Path, observations: Observations, effort: Effort) -> None:
         OSError: the file cannot be written.
     """
     faces = observations.faces
-    part = path.with_suffix(".part")
+    # Its own name: two machines of a cluster may have been given the same segment.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     with _or_not_at_all(part), part.open("wb") as file:
         np.savez(
             file,

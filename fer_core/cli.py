@@ -5,7 +5,6 @@ Heavy imports happen inside the commands, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from fer_core import __version__, cli_config, cli_model, cli_privacy
+from fer_core import __version__, cli_config, cli_model, cli_privacy, cli_query
 from fer_core.errors import (
     ConfigError,
     EnvironmentProblem,
     InputError,
     LecturePulseError,
     PolicyError,
-    StoreError,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +40,7 @@ app.command(cli_config.app)
 app.command(cli_model.app)
 app.command(cli_privacy.app)
 app.command(cli_privacy.purge_results, name="purge")
+app.command(cli_query.query_tables, name="query")
 
 Config = Annotated[
     Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
@@ -50,6 +49,9 @@ Out = Annotated[str | None, Parameter(help="Folder of tables and reports.")]
 Jurisdiction = Annotated[
     str | None,
     Parameter(help="ISO 3166 code of the place whose law applies, such as IN or US-IL."),
+]
+Runner = Annotated[
+    str | None, Parameter(help="Where segments are read: processes, dask, or dask://HOST:PORT.")
 ]
 Force = Annotated[bool, Parameter(help="Do it again even if nothing changed.", negative=())]
 
@@ -68,9 +70,14 @@ def run(
     prefect: Annotated[
         bool, Parameter(help="Conduct with Prefect, or without any server. Same tables.")
     ] = True,
+    runner: Runner = None,
 ) -> int:
     """Read recordings: tables and reports out. New and changed ones only."""
-    flags: dict[str, Any] = {"out": out, "deployment.jurisdiction": jurisdiction}
+    flags: dict[str, Any] = {
+        "out": out,
+        "deployment.jurisdiction": jurisdiction,
+        "run.runner": runner,
+    }
     if retry_failed:
         flags["run.retry_failed"] = True
     loaded = _load(config, flags)
@@ -78,6 +85,11 @@ def run(
     from fer_core import inbox, terminal
 
     settings = loaded.settings
+    if settings.run.runner != "processes" and not prefect:
+        raise ConfigError(
+            f"The runner '{settings.run.runner}' is conducted by Prefect.",
+            hint="Leave --no-prefect away, or set run.runner to processes.",
+        )
     found = inbox.discover(paths, settings.discovery)
     for source in found.sources:
         gate = _gate(source, settings, dry_run=dry_run)
@@ -227,52 +239,6 @@ def report(
             terminal.line(f"Report: {pages.write_lecture(store, wanted, loaded.settings)}")
         terminal.line(f"Index:  {pages.write_index(store, loaded.settings)}")
     return 0
-
-
-@app.command
-def query(
-    sql: Annotated[str, Parameter(help="The question, in SQL.")],
-    /,
-    *,
-    csv: Annotated[bool, Parameter(help="Answer as CSV.", negative=())] = False,
-    json: Annotated[bool, Parameter(help="Answer as JSON, an array of rows.", negative=())] = False,
-    out: Out = None,
-    config: Config = None,
-) -> int:
-    """Ask the tables: views seconds, moments, marks, recordings, runs (faces, tracks)."""
-    loaded = _load(config, {"out": out})
-    if csv and json:
-        raise ConfigError("An answer has one form.", hint="Give --csv or --json, not both.")
-    from fer_core import terminal
-    from fer_core.query import ask
-    from fer_core.store import Store
-
-    store = Store(loaded.settings.out)
-    if not store.tables.is_dir():
-        raise ConfigError(
-            f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
-        )
-    frame = ask(store, sql)
-    _note_export(store.root, sql, "csv" if csv else "json" if json else "text", len(frame))
-    if csv:
-        frame.to_csv(sys.stdout, index=False)
-    elif json:
-        sys.stdout.write(
-            (frame.to_json(orient="records", date_format="iso", default_handler=str) or "[]") + "\n"
-        )
-    else:
-        terminal.table(frame)
-    return 0
-
-
-def _note_export(root: Path, sql: str, form: str, rows: int) -> None:
-    from fer_core import audit, terminal
-
-    digest = hashlib.sha256(sql.encode()).hexdigest()[:16]
-    try:
-        audit.note(root, "exported", form=form, rows=rows, sql_sha256=digest)
-    except StoreError as error:  # somebody who may read the tables may not be allowed to write
-        terminal.line(f"Not noted in the audit log: {error.message}", console=terminal.err)
 
 
 @app.command

@@ -233,6 +233,12 @@ class Run(Section):
         le=64,
         description="Segments worked on at once.",
     )
+    runner: str = Field(
+        "processes",
+        pattern=r"^(processes|dask|dask://[^/\s:]+:[0-9]{1,5})$",
+        description="Where segments are worked on: processes of this machine, dask (a cluster of "
+        "this machine), or dask://HOST:PORT (a scheduler whose workers see the same files).",
+    )
     retries: int = Field(2, ge=0, le=10, description="Further tries after a passing fault.")
     retry_failed: bool = Field(
         False, description="Also try recordings again that failed before and have not changed."

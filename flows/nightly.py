@@ -4,18 +4,19 @@
 # pyright: reportUnknownMemberType=false, reportFunctionMemberAccess=false
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_core import config as configuration
 from fer_core import pipeline, stopping
 from fer_core.inbox import Source
 from fer_core.outcome import Night, Outcome
 from fer_core.store import Store
+from flows import runners
 from flows.recording import path_as_text, recording
 
 
@@ -36,11 +37,9 @@ def nightly(
         force: do everything again, even what has not changed.
     """
     settings = configuration.load(Path(config) if config else None, flags).settings
-    conduct = recording.with_options(
-        task_runner=ThreadPoolTaskRunner(max_workers=settings.run.workers)
-    )
 
     def one(source: Source) -> Outcome:
+        conduct = recording.with_options(task_runner=runner)
         outcome: Outcome = conduct(path_as_text(source.path), config, flags, force=force)
         if outcome.page is not None:
             create_link_artifact(
@@ -54,7 +53,10 @@ def nightly(
     limit_s = 3600 * settings.run.max_hours
     # Prefect's runner conducts in a process of its own, which must not go on alone.
     orphaned = "PREFECT__FLOW_RUN_ID" in os.environ
-    with stopping.heeding(limit_s, with_parent=orphaned), Store(settings.out).writing():
+    with ExitStack() as stack:
+        stack.enter_context(stopping.heeding(limit_s, with_parent=orphaned))
+        stack.enter_context(Store(settings.out).writing())
+        runner = stack.enter_context(runners.chosen(settings.run))
         night = pipeline.night(paths, settings, one)
     create_markdown_artifact(
         as_markdown(night), key="night", description="What happened to each recording"

@@ -12,11 +12,10 @@ from urllib.parse import quote, unquote_to_bytes
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_core import config as configuration
-from fer_core import inbox, pipeline, stopping, workers
+from fer_core import inbox, pipeline, progress, stopping, workers
 from fer_core.errors import InputError, TransientError
 from fer_core.job import Job
 from fer_core.outcome import Outcome
@@ -72,7 +71,11 @@ def in_tasks(job: Job) -> list[SegmentResult]:
     patient = segment_task.with_options(retries=run.retries, retry_delay_seconds=delays)
     try:
         futures = [patient.submit(job.footage, part) for part in job.segments]
-        wait(futures)
+        for future, part in zip(futures, job.segments, strict=True):
+            future.wait()
+            if run.runner != "processes":  # whose workers tell of every second themselves
+                end_s = part.end_s or job.info.duration_s_from_header or part.start_s
+                progress.tell("advanced", job.source.path.name, end_s - part.start_s)
     except BaseException:  # Prefect ends a flow with a signal of its own
         stopping.requested.set()
         raise

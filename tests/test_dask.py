@@ -1,0 +1,107 @@
+"""The runner on a Dask cluster: a real one on this machine; its tables, and a worker killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fer_core import config
+from fer_core.errors import ConfigError, EnvironmentProblem
+from flows import runners
+from tests.test_faults import contents
+from tests.test_workers import REPO, alone, inbox
+
+__all__ = ["alone", "inbox"]  # fixtures
+
+
+def start(inbox: Path, out: Path, home: Path, *more: str) -> subprocess.Popen[str]:
+    words = ["run", str(inbox), "--out", str(out), "--jurisdiction", "IN", *more]
+    environment = os.environ | {
+        "HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
+        "LECTUREPULSE_DISCOVERY__SETTLE_S": "0",
+        "LECTUREPULSE_RUN__MIN_FREE_MB": "0",
+        "LECTUREPULSE_RUN__WORKERS": "2",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "fer_core", *words],
+        cwd=REPO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def decoders_of(session: int) -> dict[int, int]:
+    """Return the process that each ffmpeg of a session's descendants was started by."""
+    stats: dict[int, tuple[int, str]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name, _, rest = (folder / "stat").read_text().partition(" (")[2].rpartition(") ")
+        except OSError:
+            continue
+        stats[int(folder.name)] = (int(rest.split()[1]), name)
+
+    def ours(pid: int) -> bool:
+        return pid == session or (pid in stats and pid > 1 and ours(stats[pid][0]))
+
+    return {
+        pid: parent
+        for pid, (parent, name) in stats.items()
+        if name.startswith("ffmpeg") and ours(pid)
+    }
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_the_tables_of_one_process_though_a_worker_is_killed(
+    inbox: Path, tmp_path: Path, alone: dict[str, bytes]
+) -> None:
+    run = start(inbox, tmp_path / "out", tmp_path, "--runner", "dask")
+    deadline = time.monotonic() + 240
+    # Both are at work on a segment each; one of them goes.
+    while len(found := decoders_of(run.pid)) < 2:
+        assert run.poll() is None, run.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    os.kill(next(iter(found.values())), signal.SIGKILL)
+    said, _ = run.communicate(timeout=240)
+    assert run.returncode == 0, said
+    assert "done  class.mp4" in said
+    assert "distributed" not in said
+    assert contents(tmp_path / "out") == alone
+
+
+def test_a_scheduler_that_does_not_answer_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runners, "_PATIENCE_S", 1)
+    settings = config.load(None, {"run.runner": "dask://127.0.0.1:9"}).settings
+    with (
+        pytest.raises(EnvironmentProblem, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"),
+        runners.chosen(settings.run),
+    ):
+        pass
+
+
+def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    settings = config.load(None, {"run.runner": "dask"}).settings
+    with pytest.raises(EnvironmentProblem) as raised, runners.chosen(settings.run):
+        pass
+    assert "lecturepulse[dask]" in raised.value.hint
+
+
+@pytest.mark.parametrize("runner", ["spark", "dask://", "dask://host", "dask://a b:1", ""])
+def test_a_runner_that_is_none(runner: str) -> None:
+    with pytest.raises(ConfigError):
+        config.load(None, {"run.runner": runner})
