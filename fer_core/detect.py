@@ -38,9 +38,9 @@ class QuickSearch:
     The first frame of every ``quick_s`` seconds, counted from the start of the recording, is
     searched in full and at ``quick_side_px``. If both find the same faces, the others of those
     seconds are searched at that size only; one that does not show as many faces, each where there
-    was one in the first, is searched in full after all: somebody came or went, or the layout
-    changed. Someone too small for the quick search who comes in between, without anything else
-    changing, is found at the next first frame.
+    was one in the last full search, is searched in full after all: somebody came or went, or the
+    layout changed. Someone too small for the quick search who comes in between, without anything
+    else changing, is found at the next first frame.
 
     What it finds depends on no frame before that first one: see ``begins_at``.
 
@@ -63,8 +63,7 @@ class QuickSearch:
 
     def prepare(self, frame: Frame, second: int) -> None:
         """Look at a frame before a second, if the search from there on builds upon it."""
-        stretch = self._stretch_of(frame)
-        if stretch == second // self._settings.quick_s and stretch != self._stretch:
+        if self._stretch_of(frame) == second // self._settings.quick_s:
             self.detect(frame)
 
     def detect(self, frame: Frame) -> Faces:
@@ -73,16 +72,17 @@ class QuickSearch:
         if not 0 < side_px < min(max(frame.image.shape), self._settings.longest_side_px):
             return self._detector.detect(frame)
         stretch = self._stretch_of(frame)
-        if stretch != self._stretch:
-            faces, quick = self._detector.detect(frame), self._detector.detect_at(frame, side_px)
-            self._stretch, self._expected = stretch, faces.box
-            self._same = _are_the_same(faces.box, quick.box)
-            return quick if self._same else faces
-        if self._same:
-            quick = self._detector.detect_at(frame, side_px)
-            if _are_near(quick.box, self._expected):
-                return quick
-        return self._detector.detect(frame)
+        begins = stretch != self._stretch
+        if not (begins or self._same):
+            return self._detector.detect(frame)
+        quick = self._detector.detect_at(frame, side_px)
+        if not begins and _are_near(quick.box, self._expected):
+            return quick
+        faces = self._detector.detect(frame)
+        same = _are_the_same(faces.box, quick.box)
+        if begins or same:
+            self._stretch, self._same, self._expected = stretch, same, faces.box
+        return quick if same else faces
 
     def _stretch_of(self, frame: Frame) -> int:
         return frame.sample // (self._settings.quick_s * self._rate_hz)

@@ -62,8 +62,15 @@ def looked(
 def test_where_both_find_the_same_the_rest_is_searched_quickly() -> None:
     scripted = Scripted([4] * 7, [4] * 7)
     assert looked(scripted) == [(4, 65)] * 7
-    first = ["0 full", "0 640", "1 640", "2 640", "3 640", "4 640"]
-    assert scripted.searches == [*first, "5 full", "5 640", "6 640"]
+    first = ["0 640", "0 full", "1 640", "2 640", "3 640", "4 640"]
+    assert scripted.searches == [*first, "5 640", "5 full", "6 640"]
+
+
+def test_who_left_is_not_searched_for_again_and_again() -> None:
+    scripted = Scripted([4, 4, 3, 3, 4], [4, 4, 3, 3, 4])
+    assert looked(scripted) == [(4, 65), (4, 65), (3, 65), (3, 65), (4, 65)]
+    fulls = [search for search in scripted.searches if search.endswith("full")]
+    assert fulls == ["0 full", "2 full", "4 full"]
 
 
 @pytest.mark.parametrize(("quick", "apart_px"), [(3, 0), (5, 0), (0, 0), (4, 40)])
