@@ -56,7 +56,7 @@ def nightly(
     with ExitStack() as stack:
         stack.enter_context(stopping.heeding(limit_s, with_parent=orphaned))
         stack.enter_context(Store(settings.out).writing())
-        runner = stack.enter_context(runners.chosen(settings.run))
+        runner = stack.enter_context(runners.task_runner(settings.run))
         night = pipeline.night(paths, settings, one)
     create_markdown_artifact(
         as_markdown(night), key="night", description="What happened to each recording"

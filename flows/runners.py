@@ -21,7 +21,7 @@ _PATIENCE_S: Final = 30
 
 
 @contextmanager
-def chosen(run: Run) -> Generator[TaskRunner[Any]]:
+def task_runner(run: Run) -> Generator[TaskRunner[Any]]:
     """Have the task runner that the settings choose; a local cluster ends with the block.
 
     Args:

@@ -88,7 +88,7 @@ def test_a_scheduler_that_does_not_answer_is_said_at_once(
     settings = config.load(None, {"run.runner": "dask://127.0.0.1:9"}).settings
     with (
         pytest.raises(EnvironmentProblem, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"),
-        runners.chosen(settings.run),
+        runners.task_runner(settings.run),
     ):
         pass
 
@@ -96,7 +96,7 @@ def test_a_scheduler_that_does_not_answer_is_said_at_once(
 def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     settings = config.load(None, {"run.runner": "dask"}).settings
-    with pytest.raises(EnvironmentProblem) as raised, runners.chosen(settings.run):
+    with pytest.raises(EnvironmentProblem) as raised, runners.task_runner(settings.run):
         pass
     assert "lecturepulse[dask]" in raised.value.hint
 
