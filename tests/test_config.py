@@ -275,6 +275,7 @@ OTHER_VALUES = {
     "deployment.exemption": "medical",
     "discovery.extensions": ("mp4",),
     "privacy.exclude": [{"what": "lecturer", "tile": (1, 1), "grid": (3, 3)}],
+    "run.runner": "dask",
     "retention.days": 30,
     "retention.tables": {"faces": 3},
     "classification.model": "another",
