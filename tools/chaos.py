@@ -30,7 +30,7 @@ from fer_core.video import find_ffmpeg  # noqa: E402
 
 EVENTS = (
     "work/*/*/segment-0000.npz",
-    "work/*/*/segment-0001.part",
+    "work/*/*/segment-0001.npz.*.part",
     "work/*/*/segment-0001.npz",
     "tables/seconds/*/*/.*.part",
     "tables/seconds/*/*/*.parquet",
@@ -58,6 +58,14 @@ class Trial:
     when: str
     killed: bool
     faults: tuple[str, ...]
+
+
+def appeared(out: Path, pattern: str) -> bool:
+    """Say whether a file is there; folders may be removed by the run meanwhile."""
+    try:
+        return any(out.glob(pattern))
+    except FileNotFoundError:
+        return False
 
 
 class Chaos:
@@ -102,7 +110,7 @@ class Chaos:
         else:
             event = EVENTS[number // 2 % len(EVENTS)]
             when = f"at {event}"
-            while run.poll() is None and not any(out.glob(event)):
+            while run.poll() is None and not appeared(out, event):
                 time.sleep(0.0005)
         killed = run.poll() is None
         run.send_signal(signal.SIGKILL)
