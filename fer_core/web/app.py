@@ -16,7 +16,7 @@ from fer_core.settings import Settings
 from fer_core.store import Store
 from fer_core.web import guard, home, problems, trial
 from fer_core.web.guard import Access
-from fer_core.web.state import State
+from fer_core.web.common import Common
 from fer_core.wording import clean, words
 
 # The main navigation, in its order: blueprint, address, title. What is not there is not shown.
@@ -79,7 +79,7 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
         "lstrip_blocks": True,
         "finalize": _fit,
     }
-    app.extensions["lecturepulse"] = State(settings, access, Store(settings.out), scratch)
+    app.extensions["lecturepulse"] = Common(settings, access, Store(settings.out), scratch)
     limiter = guard.limiter_of(settings.web)
     limiter.init_app(app)
     problems.handle_problems(app)

@@ -14,7 +14,7 @@ from fer_core.web.guard import Access
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class Common:
     """What is known to every request.
 
     Attributes:
@@ -31,6 +31,6 @@ class State:
     scratch: Path
 
 
-def state() -> State:
-    """Return the state of the app that answers this request."""
-    return cast("State", current_app.extensions["lecturepulse"])
+def common() -> Common:
+    """Return what is shared by the app that answers this request."""
+    return cast("Common", current_app.extensions["lecturepulse"])
