@@ -15,8 +15,8 @@ from fer_core import __version__, assets
 from fer_core.settings import Settings
 from fer_core.store import Store
 from fer_core.web import guard, home, problems, trial
-from fer_core.web.guard import Access
 from fer_core.web.common import Common
+from fer_core.web.guard import Access
 from fer_core.wording import clean, words
 
 # The main navigation, in its order: blueprint, address, title. What is not there is not shown.
