@@ -36,12 +36,11 @@ from fer_core import (
     still,
     track,
     transcript,
+    underway,
     video,
     workers,
 )
-from fer_core import (
-    job as jobs,
-)
+from fer_core import job as jobs
 from fer_core.errors import InputError, LecturePulseError, TransientError
 from fer_core.folder import need_space
 from fer_core.inbox import Source
@@ -82,10 +81,10 @@ def night(
     found = inbox.discover(paths, settings.discovery)
     for source in found.sources:
         policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
-    progress.tell("found", "", len(found.sources))
     audit.note_settings(store.root, settings.for_audit())
     outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
-    with workers.employed(settings.run.workers):
+    with workers.employed(settings.run.workers), underway.told(store.root):
+        progress.tell("found", "", len(found.sources))
         outcomes += [one(source) for source in found.sources]
     failures.retire_replaced(store, outcomes)
     checkpoint.forget_stale(store.root / "work")

@@ -22,6 +22,9 @@ from fer_core.store import Store, Worked
 
 Why = Literal["asked", "before", "expired"]
 
+UPLOADS: Final = "uploads"
+"""Folder of the videos that were kept through the web interface, below the dataset, by id."""
+
 # What a purge has set out to do, until it is done: a power cut must not leave half of it.
 _JOURNAL: Final = ".purging"
 
@@ -153,6 +156,7 @@ def resume_purge(store: Store, settings: Settings) -> None:
                 page.unlink()
         store.forget(recording_id)
         store.clear_work(recording_id)
+        shutil.rmtree(store.root / UPLOADS / recording_id, ignore_errors=True)
         _forget_set_aside(store, recording_id)
     for recording_id, names in plan["parts"].items():
         _drop(store, recording_id, names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any, Final
 
 from flask import Flask, Response, request
@@ -14,9 +15,11 @@ from jinja2 import StrictUndefined
 from fer_core import __version__, assets
 from fer_core.settings import Settings
 from fer_core.store import Store
-from fer_core.web import guard, home, problems, trial
+from fer_core.web import api, ask, guard, home, library, openapi, problems, trial
 from fer_core.web.common import Common
 from fer_core.web.guard import Access
+from fer_core.web.jobs import Jobs
+from fer_core.web.pictures import PictureDesk
 from fer_core.wording import clean, words
 
 # The main navigation, in its order: blueprint, address, title. What is not there is not shown.
@@ -27,10 +30,20 @@ _ROOMS: Final = (
     ("ask", "/ask", "Ask"),
 )
 
-_BLUEPRINTS: Final = (guard.blueprint, problems.blueprint, home.blueprint, trial.blueprint)
+_BLUEPRINTS: Final = tuple(
+    room.blueprint for room in (guard, problems, home, api, openapi, trial, library, ask)
+)
 
 # Views that may be asked less often than others, by endpoint.
-_STRICTER: Final = {"guard.check_token": "10 per minute"}
+_STRICTER: Final = {
+    "guard.check_token": "10 per minute",
+    "api.post_picture": "60 per minute",
+    "api.post_video": "20 per minute",
+    "api.post_query": "60 per minute",
+    "ask.answer": "60 per minute",
+    "trial.try_picture": "60 per minute",
+    "trial.try_video": "20 per minute",
+}
 
 _FORM_BYTES: Final = 1_000_000
 
@@ -79,7 +92,10 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
         "lstrip_blocks": True,
         "finalize": _fit,
     }
-    app.extensions["lecturepulse"] = Common(settings, access, Store(settings.out), scratch)
+    store = Store(settings.out)
+    pictures, jobs = PictureDesk(settings), Jobs(settings, scratch)
+    app.extensions["lecturepulse"] = Common(settings, access, store, pictures, jobs)
+    app.extensions["lecturepulse-streams"] = BoundedSemaphore(settings.web.threads // 2)
     limiter = guard.limiter_of(settings.web)
     limiter.init_app(app)
     problems.handle_problems(app)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from flask import current_app
@@ -11,6 +10,8 @@ from flask import current_app
 from fer_core.settings import Settings
 from fer_core.store import Store
 from fer_core.web.guard import Access
+from fer_core.web.jobs import Jobs
+from fer_core.web.pictures import PictureDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,15 @@ class Common:
         settings: all settings.
         access: who may come in.
         store: the dataset.
-        scratch: folder of uploads and their results; emptied before the first request and after
-            the last.
+        pictures: reads single pictures.
+        jobs: the uploaded videos.
     """
 
     settings: Settings
     access: Access
     store: Store
-    scratch: Path
+    pictures: PictureDesk
+    jobs: Jobs
 
 
 def common() -> Common:

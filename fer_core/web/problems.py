@@ -6,11 +6,12 @@ No answer holds a path, a secret or a stack trace: what only the operator may kn
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, current_app, jsonify, render_template, request
+from flask import Blueprint, Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from fer_core.errors import InputError, LecturePulseError, PolicyError
@@ -18,6 +19,8 @@ from fer_core.errors import InputError, LecturePulseError, PolicyError
 blueprint: Final = Blueprint("problems", __name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+
+_PATH: Final = re.compile(r"(?<![\w./])/(?:[^\s/'\"]+/)+[^\s/'\"]*")
 
 _log = logging.getLogger("lecturepulse")
 
@@ -45,7 +48,6 @@ KINDS: Final = {
     ),
     "not-found": Kind(404, "There is nothing here.", "It never was, or it was deleted."),
     "method": Kind(405, "That cannot be done here.", "Another method is needed."),
-    "gone": Kind(410, "It was deleted.", "Results that are not kept are deleted after a while."),
     "too-large": Kind(413, "It is too large.", "A limit of this server on bytes or pixels."),
     "wrong-kind": Kind(
         415, "It is not a file of that kind.", "The content decides, not the name or the header."
@@ -67,7 +69,6 @@ _BY_STATUS: Final = {
     403: "foreign",
     404: "not-found",
     405: "method",
-    410: "gone",
     413: "too-large",
     415: "wrong-kind",
     422: "unreadable",
@@ -99,15 +100,14 @@ def as_problem(error: LecturePulseError) -> Problem:
     if isinstance(error, PolicyError):
         return Problem("policy", error.message, hint=error.hint)
     if isinstance(error, InputError):
-        return Problem("unreadable", without_paths(error.message), hint=error.hint)
+        return Problem("unreadable", error.message, hint=error.hint)
     _log.warning("%s %s", error.message, error.hint)
     return Problem("not-ready")
 
 
 def without_paths(text: str) -> str:
-    """Return a text without the folders of this machine."""
-    settings = current_app.extensions["lecturepulse"].settings
-    return text.replace(str(settings.out.absolute()), "…").replace(str(settings.out), "…")
+    """Return a text with every absolute path in it left out."""
+    return _PATH.sub("…", text)
 
 
 def body_of(problem: Problem) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def body_of(problem: Problem) -> dict[str, Any]:
         "title": kind.title,
         "status": kind.status,
     }
-    body |= {"detail": problem.detail} if problem.detail else {}
-    return body | ({"hint": problem.hint} if problem.hint else {})
+    told = {"detail": without_paths(problem.detail), "hint": without_paths(problem.hint)}
+    return body | {name: text for name, text in told.items() if text}
 
 
 def told(problem: Problem) -> Response:
@@ -129,7 +129,8 @@ def told(problem: Problem) -> Response:
         response = jsonify(body_of(problem))
         response.mimetype = MEDIA_TYPE
     else:
-        page = render_template("web/problem.html.j2", problem=problem, kind=kind)
+        body = body_of(problem)
+        page = render_template("web/problem.html.j2", slug=problem.kind, kind=kind, problem=body)
         response = Response(page, mimetype="text/html")
     response.status_code = kind.status
     if problem.retry_after_s is not None:

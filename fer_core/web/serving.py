@@ -20,7 +20,8 @@ from waitress.server import create_server
 from fer_core.errors import EnvironmentProblem
 from fer_core.folder import explained, held
 from fer_core.settings import Settings
-from fer_core.web import guard
+from fer_core.store import Store
+from fer_core.web import guard, jobs
 from fer_core.web.app import create_app
 
 _SCRATCH: Final = "web"
@@ -95,12 +96,15 @@ def opened(settings: Settings) -> Generator[Server]:
     root = settings.out.absolute()
     with held(root, lock=".web", by="lecturepulse web looks after"):
         scratch = _emptied(root / _SCRATCH)
+        jobs.forget_unfinished(Store(root))
         try:
-            server = Server(settings, create_app(settings, access, scratch))
+            app = create_app(settings, access, scratch)
+            server = Server(settings, app)
             try:
                 yield server
             finally:
                 server.close()
+                app.extensions["lecturepulse"].jobs.close()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
