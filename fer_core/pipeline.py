@@ -83,7 +83,7 @@ def night(
         policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
     audit.note_settings(store.root, settings.for_audit())
     outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
-    with workers.employed(settings.run.workers), underway.told(store.root):
+    with workers.employed(settings.run.workers), underway.telling(store.root):
         progress.tell("found", "", len(found.sources))
         outcomes += [one(source) for source in found.sources]
     failures.retire_replaced(store, outcomes)

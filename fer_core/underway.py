@@ -50,7 +50,7 @@ class Underway:
 
 
 @contextmanager
-def told(root: Path) -> Generator[None]:
+def telling(root: Path) -> Generator[None]:
     """Write what this process tells of its progress below a folder, until the block ends."""
     path, lock = root / _FILE, threading.Lock()
     now = datetime.now(UTC).isoformat("T", "seconds")

@@ -12,7 +12,7 @@ from fer_core.underway import read_underway
 
 def test_a_run_tells_how_far_it_is_and_takes_it_back_at_the_end(tmp_path):
     assert read_underway(tmp_path) is None
-    with underway.told(tmp_path / "out"):
+    with underway.telling(tmp_path / "out"):
         progress.tell("found", "", 2)
         progress.tell("started", "a.mp4")
         progress.tell("started", "a.mp4", 100)
@@ -33,7 +33,7 @@ def test_it_is_not_written_with_every_picture(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(underway.time, "monotonic", lambda: now[0])
     seen = []
-    with underway.told(tmp_path):
+    with underway.telling(tmp_path):
         now[0] = 10
         progress.tell("started", "a.mp4", 100)
         for _ in range(40):
@@ -63,5 +63,5 @@ def test_what_a_killed_run_left_does_not_count(tmp_path):
 
 def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path):
     (tmp_path / "file").write_text("")
-    with underway.told(tmp_path / "file"):
+    with underway.telling(tmp_path / "file"):
         progress.tell("started", "a.mp4", 100)

@@ -109,7 +109,6 @@ def answer_to(sql: str, *, form: str) -> Answer:
             [sys.executable, "-P", "-c", _program(), json.dumps(task)],
             limit_s=limits.query_s + _START_S,
             max_output_bytes=_MOST_BYTES,
-            max_memory_mb=limits.query_mb,
         )
     except TimeoutError:
         raise Problem(
@@ -173,7 +172,8 @@ def show_question() -> str:
 @blueprint.post("/ask")
 def answer() -> str | Response:
     """Answer a question: on the page, or as a file."""
-    sql, form = request.form.get("sql", ""), request.form.get("form", "page")
+    sql = request.form.get("sql", "").replace("\r\n", "\n")
+    form = request.form.get("form", "page")
     given = request.form.get("question", "")
     found = answer_to(sql, form=form if form in ("csv", "parquet") else "page")
     if form == "csv":

@@ -1,6 +1,6 @@
-"""The process in which one question in SQL is answered: it may write nothing, and not for long.
+"""The process in which one question in SQL is answered: it may write no file, and not for long.
 
-Whoever starts it limits its memory and its time; the rows leave as an Arrow stream.
+Whoever starts it limits its time and forbids it to write; the rows leave as an Arrow stream.
 """
 
 # pyarrow and DuckDB are typed in part only.
@@ -10,6 +10,8 @@ Whoever starts it limits its memory and its time; the rows leave as an Arrow str
 from __future__ import annotations
 
 import json
+import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +44,10 @@ def answer_question(given: str) -> None:
         given: JSON of ``root``, ``sql``, ``rows`` and ``memory_mb``.
     """
     task: dict[str, Any] = json.loads(given)
+    os.environ["HOME"] = "/"  # the database would tell where its own folders are
+    pa.set_cpu_count(_THREADS)
+    pa.set_io_thread_count(_THREADS)
+    _take_at_most(task["memory_mb"])
     try:
         connection = query.connect(
             Store(Path(task["root"])),
@@ -57,5 +63,16 @@ def answer_question(given: str) -> None:
     except duckdb.Error as error:
         sys.stderr.write(f"{query.wrong_question(error).message}\n")
         sys.exit(WRONG)
-    with pa.ipc.new_stream(pa.PythonFile(sys.stdout.buffer), table.schema) as stream:
+    sink: Any = sys.stdout.buffer
+    with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
+
+
+def _take_at_most(memory_mb: int) -> None:
+    """Limit how much more address space this process may take (Linux)."""
+    if sys.platform != "linux":
+        return
+    # From within, after every import: libraries that lack memory while they start may hang.
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + 1_000_000 * memory_mb
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))

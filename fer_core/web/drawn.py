@@ -27,7 +27,7 @@ def marked_picture(image: NDArray[np.uint8], seen: Reading) -> Markup:
         seen: its faces.
     """
     width, height = seen.size_px
-    size = max(width, height) / 40
+    size = max(width, height) / 30
     parts = [
         tag("title", _described(seen), id="picture-title"),
         tag("desc", "Each face is numbered; the list tells what was read.", id="picture-desc"),
