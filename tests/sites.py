@@ -11,10 +11,40 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from tests import clips
 
 REPO = Path(__file__).parent.parent
+EXAMPLE = next((REPO / "examples").rglob("*.mp4"))
 WAIT_S = 120.0
+
+
+def class_picture() -> NDArray[np.uint8]:
+    """Return a picture of the bundled class: nine people, none of whom exists."""
+    film = cv2.VideoCapture(str(EXAMPLE))
+    film.set(cv2.CAP_PROP_POS_MSEC, 30_000)
+    read, picture = film.read()
+    film.release()
+    assert read
+    return np.asarray(picture, np.uint8)
+
+
+def class_clip(path: Path, seconds: int) -> bytes:
+    """Return the first seconds of the bundled class as a video without its sidecar."""
+    frames = str(2 * seconds)
+    clips.ffmpeg("-i", EXAMPLE, "-r", "2", "-frames:v", frames, "-g", "4", "-an", *clips.H264, path)
+    return path.read_bytes()
+
+
+def encoded(picture: NDArray[np.uint8], ending: str) -> bytes:
+    """Return a picture as a file."""
+    done, file = cv2.imencode(ending, picture)
+    assert done
+    return file.tobytes()
 
 
 class Site:

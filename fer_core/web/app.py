@@ -34,15 +34,17 @@ _BLUEPRINTS: Final = tuple(
     room.blueprint for room in (guard, problems, home, api, openapi, trial, library, ask)
 )
 
+_A_FIFTH: Final = "a fifth"
+
 # Views that may be asked less often than others, by endpoint.
 _STRICTER: Final = {
     "guard.check_token": "10 per minute",
-    "api.post_picture": "60 per minute",
-    "api.post_video": "20 per minute",
-    "api.post_query": "60 per minute",
-    "ask.answer": "60 per minute",
-    "trial.try_picture": "60 per minute",
-    "trial.try_video": "20 per minute",
+    "api.post_picture": _A_FIFTH,
+    "api.post_video": _A_FIFTH,
+    "api.post_query": _A_FIFTH,
+    "ask.answer": _A_FIFTH,
+    "trial.try_picture": _A_FIFTH,
+    "trial.try_video": _A_FIFTH,
 }
 
 _FORM_BYTES: Final = 1_000_000
@@ -104,7 +106,9 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
     app.after_request(_with_headers)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
-    for endpoint, most in _STRICTER.items():
+    fifth = f"{settings.web.requests_per_minute // 5} per minute"
+    for endpoint, given in _STRICTER.items():
+        most = fifth if given == _A_FIFTH else given
         view: Any = limiter.limit(most)(app.view_functions[endpoint])
         app.view_functions[endpoint] = view
 

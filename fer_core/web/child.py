@@ -6,6 +6,7 @@ It ends with the server that started it, and knows nothing of the web.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Generator
@@ -32,14 +33,17 @@ _LOOK_S: Final = 1.0
 
 
 def work_on_video() -> None:
-    """Work on the video told as JSON of ``path``, ``settings`` and ``limit_s`` on standard input.
+    """Work on one video; print the outcome as a line of JSON.
 
-    Prints the outcome as a line of JSON.
+    Standard input tells which, as JSON: ``path``, ``settings``, ``limit_s``, and ``parent``, the
+    process that asks.
     """
     task: dict[str, Any] = json.load(sys.stdin)
     settings, path = Settings(**task["settings"]), Path(task["path"])
     try:
         with stopping.heeding(task["limit_s"], with_parent=True), _writing(Store(settings.out)):
+            if os.getppid() != task["parent"]:  # gone before anybody looked
+                raise stopping.Stopped
             night = pipeline.night(
                 [path],
                 settings,

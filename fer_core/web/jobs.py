@@ -93,7 +93,9 @@ class Jobs:
         """
         with self._changed:
             self._forget_old()
-            waiting = sum(job.state == "waiting" for job in self._jobs.values())
+            states = [job.state for job in self._jobs.values()]
+            # The first of those that wait has its turn at once if nothing runs.
+            waiting = states.count("waiting") - ("running" not in states)
         if waiting >= self._settings.web.max_waiting:
             raise Problem("busy", "Too many videos wait already.", retry_after_s=60)
         folder = self._scratch / secrets.token_urlsafe(16)
@@ -249,7 +251,12 @@ class Jobs:
 
     def _run(self, job: VideoJob) -> None:
         limit_s = 60 * self._settings.web.max_video_minutes
-        task = {"path": str(job.path), "settings": self._settings_of(job), "limit_s": limit_s}
+        task = {
+            "path": str(job.path),
+            "settings": self._settings_of(job),
+            "limit_s": limit_s,
+            "parent": os.getpid(),
+        }
         here = str(Path(__file__).resolve().parents[2])
         path = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
         child = subprocess.Popen(
@@ -304,7 +311,8 @@ class Jobs:
             self._end(job, "failed")
         elif facts["status"] == "failed":
             kind = "unreadable" if facts["message"] else "not-ready"
-            job.refused = Problem(kind, facts["message"], hint=facts["hint"])
+            message = facts["message"].replace(str(job.path), job.path.name)
+            job.refused = Problem(kind, message, hint=facts["hint"])
             self._end(job, "failed")
         else:
             job.page, job.recording_id = facts["page"], facts["recording_id"]

@@ -45,7 +45,7 @@ def sent_picture(max_mb: int) -> bytes:
     Raises:
         Problem: there is none, or it is too large, or declared as something else.
     """
-    request.max_content_length = 1_000_000 * max_mb
+    _need_bytes(max_mb)
     if request.mimetype == "multipart/form-data":
         file = request.files.get("image")
         data = file.stream.read() if file else b""
@@ -60,6 +60,13 @@ def sent_picture(max_mb: int) -> bytes:
     if not data:
         raise Problem("empty", "No picture was sent.", hint="Choose a JPEG or PNG file.")
     return data
+
+
+def _need_bytes(max_mb: int) -> None:
+    most = 1_000_000 * max_mb + _FORM_BYTES
+    request.max_content_length = most
+    if (request.content_length or 0) > most:
+        raise Problem("too-large", f"More than {max_mb} MB were sent.", hint="Send it smaller.")
 
 
 def open_picture(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
@@ -124,7 +131,7 @@ def sent_video(max_mb: int) -> FileStorage:
     Raises:
         Problem: there is none, or it is too large or something else.
     """
-    request.max_content_length = 1_000_000 * max_mb + _FORM_BYTES
+    _need_bytes(max_mb)
     if request.mimetype != "multipart/form-data":
         raise Problem(
             "wrong-kind", "A video is sent in a form, as 'video'.", hint="multipart/form-data"
