@@ -246,5 +246,6 @@ def _kept(settings: Settings) -> list[str]:
         f"Prefect's history of runs, with recordings' paths, for {days or 90} days (under serve).",
         "The audit log: account names, consent and reasons as in the settings; never deleted.",
         "The recordings themselves are never changed or deleted.",
+        "Videos kept through the web interface as long as their results.",
     ]
     return said

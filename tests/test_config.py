@@ -276,6 +276,7 @@ OTHER_VALUES = {
     "discovery.extensions": ("mp4",),
     "privacy.exclude": [{"what": "lecturer", "tile": (1, 1), "grid": (3, 3)}],
     "run.runner": "dask",
+    "web.hosts": ("pulse.school.example",),
     "retention.days": 30,
     "retention.tables": {"faces": 3},
     "classification.model": "another",
