@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from fer_core import __version__, assets, audit, exclude, inbox, policy, retention, video
+from fer_core import __version__, arrivals, assets, audit, exclude, inbox, policy, retention, video
+from fer_core.address import address_of, is_url, path_of
 from fer_core.assets import ModelAsset
 from fer_core.errors import InputError
 from fer_core.exclude import Exclusion
@@ -45,6 +46,7 @@ class Job:
         settings: all settings.
         place: where its rows go.
         exclusions: what is left out before faces are searched.
+        address: what the tables call the recording: its path, or where in object storage it is.
     """
 
     source: Source
@@ -61,6 +63,7 @@ class Job:
     settings: Settings
     place: Place
     exclusions: tuple[Exclusion, ...]
+    address: str
 
     @property
     def footage(self) -> Footage:
@@ -100,6 +103,37 @@ class NothingNew:
     moved: bool = False
 
 
+def nothing_new(
+    source: Source, settings: Settings, store: Store, *, force: bool
+) -> NothingNew | None:
+    """Return why a recording need not be read; None if it has to be.
+
+    Args:
+        source: the recording as found, with the hash of its content.
+        settings: all settings.
+        store: where earlier results lie.
+        force: only what must not be kept counts.
+
+    Raises:
+        InputError: it cannot be read.
+        PolicyError, AssetMissing, AssetCorrupt: no recording could be done.
+    """
+    permission, model = _permitted(source, settings)
+    if retention.is_too_old(source.started_at, _mtime_ns(source) / 1e9, settings):
+        return NothingNew(None, "Older than retention.days; nothing about it is kept.")
+    sha256 = source.sha256
+    if force or sha256 is None:
+        return None
+    deleted = NothingNew(None, "Its results were deleted; --force reads it again.")
+    if sha256 == arrivals.GONE:
+        return deleted
+    # One that was read again on purpose since then has rows, and is like any other.
+    gone = store.recording(sha256[:16]) is None
+    if gone and audit.reference(sha256[:16]) in audit.purged(store.root):
+        return deleted
+    return _known(source, sha256, settings, permission, model, store)
+
+
 def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Job | NothingNew:
     """Open a recording and plan the work on it; ``NothingNew`` if it is done.
 
@@ -113,24 +147,13 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         InputError: it cannot be read, or is no video.
         PolicyError, AssetMissing, AssetCorrupt, EnvironmentProblem: no recording could be done.
     """
-    permission = policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
-    reads = permission.mode == "emotion"
-    model = assets.chosen(settings.classification) if reads else None
-    try:
-        mtime_ns = source.path.stat().st_mtime_ns
-    except OSError as error:
-        raise inbox.unreadable(source.path, error) from error
-    if retention.is_too_old(source.started_at, mtime_ns / 1e9, settings):
-        return NothingNew(None, "Older than retention.days; nothing about it is kept.")
-    sha256 = inbox.content_sha256(source.path)
-    recording_id = sha256[:16]
-    # One that was read again on purpose since then has rows, and is like any other.
-    gone = store.recording(recording_id) is None
-    if not force and gone and audit.reference(recording_id) in audit.purged(store.root):
-        return NothingNew(None, "Its results were deleted; --force reads it again.")
-    if not force and (known := _known(source, sha256, settings, permission, model, store)):
+    mtime_ns = _mtime_ns(source)
+    sha256 = source.sha256 or inbox.content_sha256(source.path)
+    source = replace(source, sha256=sha256)
+    if known := nothing_new(source, settings, store, force=force):
         return known
-
+    permission, model = _permitted(source, settings)
+    recording_id = sha256[:16]
     ffmpeg = video.find_ffmpeg(settings.video.ffmpeg)
     info = video.probe(source.path, ffmpeg, settings.video)
     started_at = source.started_at or info.created
@@ -158,7 +181,21 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         settings=settings,
         place=Place(source.course, month, recording_id),
         exclusions=left_out,
+        address=address_of(source.path, store.root),
     )
+
+
+def _permitted(source: Source, settings: Settings) -> tuple[Permission, ModelAsset | None]:
+    permission = policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
+    reads = permission.mode == "emotion"
+    return permission, assets.chosen(settings.classification) if reads else None
+
+
+def _mtime_ns(source: Source) -> int:
+    try:
+        return source.path.stat().st_mtime_ns
+    except OSError as error:
+        raise inbox.unreadable(source.path, error) from error
 
 
 def _known(
@@ -172,8 +209,8 @@ def _known(
     row = store.recording(sha256[:16])
     if row is None or row["status"] == "failed":
         return None
-    earlier = Path(row["source_path"])
-    if earlier != source.path and _holds(earlier, sha256):
+    earlier = path_of(row["source_path"], store.root)
+    if earlier != source.path and _holds(earlier, sha256, store):
         return NothingNew(sha256[:16], f"Same content as {earlier.name!r}, which is done.")
     wanted: dict[str, Any] = {
         "source_sha256": sha256,
@@ -210,7 +247,9 @@ def _known(
     return NothingNew(sha256[:16], "Nothing has changed since it was done.")
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _holds(path: Path, sha256: str, store: Store) -> bool:
+    if is_url(address_of(path, store.root)):
+        return arrivals.content_of(path, store.root) == sha256
     try:
         return inbox.content_sha256(path) == sha256
     except InputError:
@@ -231,7 +270,7 @@ def described(job: Job) -> dict[str, Any]:
     return {
         "recording_id": job.recording_id,
         "source_name": job.source.path.name,
-        "source_path": str(job.source.path),
+        "source_path": job.address,
         "source_sha256": job.sha256,
         "source_bytes": job.info.size_bytes,
         "title": job.source.sidecar.title or job.info.title,

@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fer_core import exclude, overview, report, transcript
+from fer_core import arrivals, exclude, overview, report, transcript
+from fer_core.address import is_url, path_of
 from fer_core.errors import ConfigError
 from fer_core.report import Material
 from fer_core.settings import Settings
@@ -34,6 +35,7 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
     Raises:
         ConfigError: no such recording.
         StoreError: a table cannot be read or the page not written.
+        TransientError: what lies beside the recording in object storage cannot be read.
     """
     row = store.recording(recording_id)
     if row is None:
@@ -42,7 +44,7 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
             hint='List them: lecturepulse query "select recording_id, title from recordings"',
         )
     name = store.page(Place(row["course"], row["month"], recording_id))
-    source = Path(row["source_path"])
+    source = arrivals.have_beside(row["source_path"], settings, store.root)
     faces = store.read("faces", recording_id)
     material = Material(
         recording=row,
@@ -59,7 +61,10 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         course_name=row["course"],
         time_link=settings.report.time_link,
         index_href=f"../{INDEX}",
-        video_href=_href(source, (store.reports / name).parent),
+        # A browser cannot open what lies in object storage: there report.time_link leads to it.
+        video_href=None
+        if is_url(row["source_path"])
+        else _href(source, (store.reports / name).parent),
         text=words(settings.report.language, settings.report.timezone),
     )
     return store.write_page(name, html)
@@ -107,7 +112,9 @@ def is_current(store: Store, recording_id: str, told: Mapping[str, str | None]) 
         return False
     if any(row[name] != value for name, value in told.items()):
         return False
-    return row["transcript_sha256"] == transcript.fingerprint(Path(row["source_path"]))
+    return row["transcript_sha256"] == transcript.fingerprint(
+        path_of(row["source_path"], store.root)
+    )
 
 
 def remove(store: Store, recording_id: str) -> None:

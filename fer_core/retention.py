@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Final, Literal
 
-from fer_core import audit, pages
+from fer_core import arrivals, audit, pages
 from fer_core.errors import ConfigError
 from fer_core.folder import explained
 from fer_core.settings import Settings
@@ -36,7 +35,7 @@ class Removal:
         made_on: the day its age counts from.
         tables: the tables to delete; None for everything there is of it.
         course: what it belongs to.
-        source: where its file was when it was read; None of one that was not finished.
+        source: path or address of its file when it was read; None of one that was not finished.
     """
 
     recording_id: str
@@ -44,7 +43,7 @@ class Removal:
     name: str
     made_on: date
     tables: tuple[str, ...] | None
-    source: Path | None
+    source: str | None
 
 
 def unfinished(store: Store) -> list[str]:
@@ -152,6 +151,7 @@ def resume_purge(store: Store, settings: Settings) -> None:
             if not page.parent.is_symlink():
                 page.unlink()
         store.forget(recording_id)
+        arrivals.forget(store.root, recording_id)
         store.clear_work(recording_id)
         _forget_set_aside(store, recording_id)
     for recording_id, names in plan["parts"].items():
@@ -193,7 +193,7 @@ def _all(store: Store) -> list[Removal]:
                 read.get(row["recording_id"], datetime.now(UTC)).date(),
             ),
             None,
-            Path(str(row["source_path"])),
+            str(row["source_path"]),
         )
         for row in known.to_dict("records")
     ]

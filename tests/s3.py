@@ -1,0 +1,97 @@
+"""A real S3 server of this machine: a process of its own, on a free port of the loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import pytest
+
+SECRET = "wJalr-this-must-never-be-told"
+
+
+@dataclass
+class Server:
+    """The server, and the environment in which programs find it."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self.port}",
+            "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+
+@contextmanager
+def serving(**environment: str) -> Generator[Server]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=5):
+                    break
+            except OSError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield Server(port, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def client() -> Any:
+    """Return what a reader would use, without anything of ours."""
+    return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+
+
+def objects(url: str) -> dict[str, bytes]:
+    """Return every object below an address, by its name there."""
+    base = url.removeprefix("s3://")
+    found = client().find(base)
+    return {path.removeprefix(f"{base}/"): client().cat_file(path) for path in found}
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[Server]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(server: Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """Return the address of an empty bucket of its own."""
+    # Instances outlive a test, and remember where their server was.
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    name = f"b{abs(hash(request.node.nodeid)):x}"
+    client().mkdir(name)
+    return f"s3://{name}"
