@@ -53,10 +53,10 @@ def address_of(path: Path, root: Path) -> str:
     """Return what the tables call a recording: its path, or the address of which it is a copy.
 
     Args:
-        path: of the recording, absolute.
-        root: folder of the dataset, absolute.
+        path: of the recording, absolute, without links.
+        root: folder of the dataset.
     """
-    inbox = root / INBOX
+    inbox = root.resolve() / INBOX  # paths of recordings are, too
     if path.is_relative_to(inbox):
         return _SCHEME + path.relative_to(inbox).as_posix()
     return str(path)
@@ -65,5 +65,5 @@ def address_of(path: Path, root: Path) -> str:
 def path_of(address: str, root: Path) -> Path:
     """Return where a recording that the tables name lies, or the copy of it would."""
     if is_url(address):
-        return root / INBOX / address[len(_SCHEME) :]
+        return root.resolve() / INBOX / address[len(_SCHEME) :]
     return Path(address)

@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fer_core import inbox
+from fer_core import inbox as inboxes
 from fer_core.address import INBOX, address_of, bucket_and_key, is_url, path_of
 from fer_core.bucket import Bucket, Listed
 from fer_core.errors import EnvironmentProblem, InputError, TransientError
@@ -145,7 +145,7 @@ def at_hand(source: Source, settings: Settings, root: Path) -> Generator[Source]
             )
         os.utime(part, ns=(whole.st_mtime_ns, whole.st_mtime_ns))
         part.replace(source.path)
-        sha256 = inbox.content_sha256(source.path)
+        sha256 = inboxes.content_sha256(source.path)
         with _writing:
             _keep(root, _known(root) | {key: (sha256, _today())})
         yield replace(source, sha256=sha256)
@@ -182,7 +182,7 @@ def _lay_out(
     name, key = bucket_and_key(url)
     parts = PurePosixPath(key).parts
     fixed = next((n for n, part in enumerate(parts) if _MAGIC & set(part)), len(parts))
-    above = root / INBOX / name
+    above = root.resolve() / INBOX / name
     bucket = bucket_of("/".join((f"s3://{name}", *parts[:fixed])), settings.run)
     found = bucket.listed()
     endings = tuple(f".{ending.lower().lstrip('.')}" for ending in settings.discovery.extensions)
@@ -257,7 +257,8 @@ def _copy_beside(bucket: Bucket, found: dict[str, Listed], folder: Path) -> None
 
 
 def _etag_file(path: Path, root: Path) -> Path:
-    return root / INBOX / _ETAGS / path.relative_to(root / INBOX)
+    inbox = root.resolve() / INBOX
+    return inbox / _ETAGS / path.relative_to(inbox)
 
 
 def _key(path: Path, root: Path) -> str:

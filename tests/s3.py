@@ -67,27 +67,40 @@ def serving(**environment: str) -> Generator[Server]:
 
 def client() -> Any:
     """Return what a reader would use, without anything of ours."""
-    return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    return fsspec.filesystem("s3", use_listings_cache=False)
 
 
 def objects(url: str) -> dict[str, bytes]:
     """Return every object below an address, by its name there."""
-    base = url.removeprefix("s3://")
-    found = client().find(base)
-    return {path.removeprefix(f"{base}/"): client().cat_file(path) for path in found}
+    base, reader = url.removeprefix("s3://"), client()
+    found = reader.find(base)
+    return {path.removeprefix(f"{base}/"): data for path, data in reader.cat(found).items()}
+
+
+def forget() -> None:
+    """Have the next client look into the environment again: instances are kept, and costly."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 @pytest.fixture(scope="module")
 def server() -> Generator[Server]:
     with serving() as running:
+        forget()
         yield running
+    forget()
+
+
+@pytest.fixture
+def elsewhere() -> Generator[None]:
+    """Have this test's own environment heeded, and forgotten afterwards."""
+    forget()
+    yield
+    forget()
 
 
 @pytest.fixture
 def bucket(server: Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """Return the address of an empty bucket of its own."""
-    # Instances outlive a test, and remember where their server was.
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):

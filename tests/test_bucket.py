@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from fer_core import address, bucket, stopping
+from fer_core import address, stopping
 from fer_core.bucket import Bucket
 from fer_core.errors import ConfigError, EnvironmentProblem, InputError, TransientError
 from tests import s3
 
-__all__ = ["server", "storage"]
+__all__ = ["elsewhere", "server", "storage"]
 
-server, storage = s3.server, s3.bucket
+elsewhere, server, storage = s3.elsewhere, s3.server, s3.bucket
 
 
 def test_what_is_written_is_listed_and_read(storage: str, tmp_path: Path) -> None:
@@ -94,10 +94,9 @@ def nobody() -> int:
 
 
 def test_a_server_that_is_down_is_asked_again_and_told(
-    storage: str, monkeypatch: pytest.MonkeyPatch
+    storage: str, elsewhere: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{nobody()}")
-    bucket._filesystem().clear_instance_cache()
     waits: list[float] = []
 
     def wait(seconds: float) -> bool:
@@ -126,32 +125,32 @@ def test_a_fault_that_passes_costs_nothing(storage: str, monkeypatch: pytest.Mon
     monkeypatch.undo()
 
 
-def test_wrong_credentials_are_told_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_credentials_are_told_and_never_shown(
+    elsewhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with s3.serving(INITIAL_NO_AUTH_ACTION_COUNT="0") as strict:
         for name, value in strict.environment.items():
             monkeypatch.setenv(name, value)
-        bucket._filesystem().clear_instance_cache()
-        ask: tuple[Callable[[Bucket], object], ...] = (
-            lambda mine: mine.listed(),
-            lambda mine: mine.write("x", b""),
-            lambda mine: mine.swap("x", b"", None),
-        )
+            ask: tuple[Callable[[Bucket], object], ...] = (
+                lambda mine: mine.listed(),
+                lambda mine: mine.write("x", b""),
+                lambda mine: mine.swap("x", b"", None),
+            )
         for one in ask:
             with pytest.raises(EnvironmentProblem, match="refuses access") as raised:
                 one(Bucket("s3://some-bucket"))
             assert "AWS_ACCESS_KEY_ID" in raised.value.hint
             assert s3.SECRET not in repr(raised.value.__dict__) + str(raised.value.__cause__)
-    bucket._filesystem().clear_instance_cache()
 
 
-def test_no_credentials_at_all(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials_at_all(
+    storage: str, elsewhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    bucket._filesystem().clear_instance_cache()
     with pytest.raises(EnvironmentProblem, match="No credentials were found"):
         Bucket(storage).write("x", b"")
-    bucket._filesystem().clear_instance_cache()
 
 
 def test_without_s3fs_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
