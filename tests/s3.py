@@ -11,10 +11,14 @@ import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+
+from fer_core import config
+from fer_core.settings import Settings
 
 SECRET = "wJalr-this-must-never-be-told"
 
@@ -108,3 +112,13 @@ def bucket(server: Server, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
     name = f"b{abs(hash(request.node.nodeid)):x}"
     client().mkdir(name)
     return f"s3://{name}"
+
+
+def copy_of(machine: Path) -> Path:
+    """Return where a machine has its working copy."""
+    return machine / "copy"
+
+
+def settings_of(there: str, tmp_path: Path, machine: str = "one", **more: Any) -> Settings:
+    flags = {"out": str(copy_of(tmp_path / machine)), "publish_to": f"{there}/out", **more}
+    return config.load(None, flags).settings

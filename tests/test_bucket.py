@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_core import address, stopping
+from fer_core import address, config, published, stopping
 from fer_core.bucket import Bucket
 from fer_core.errors import ConfigError, EnvironmentProblem, InputError, TransientError
 from tests import s3
@@ -180,3 +180,28 @@ def test_addresses_and_their_copies(tmp_path: Path) -> None:
     there = Path("/srv/a.mp4")
     assert address.address_of(there, tmp_path) == "/srv/a.mp4"
     assert address.path_of("/srv/a.mp4", tmp_path) == there
+
+
+def test_the_address_alone_names_the_working_copy(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, again = (config.load(None, {"out": f"{storage}/out"}).settings for _ in range(2))
+    other = config.load(None, {"out": f"{storage}/other"}).settings
+    assert first.publish_to == f"{storage}/out"
+    assert first.out == again.out != other.out
+    assert first.out.parent == tmp_path / "lecturepulse"
+
+
+def test_a_run_that_is_to_end_does_not_wait(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping.requested, "wait", lambda _: True)
+    mine = Bucket(storage, retries=5, delay_s=1000)
+
+    def cut(*_: object, **__: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(mine._fs, "find", cut)
+    with pytest.raises(TransientError):
+        mine.listed()
+    with pytest.raises(EnvironmentProblem), published._answering():
+        mine.listed()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import pandas as pd
 import pytest
 
 from fer_core import bucket as storage
-from fer_core import config, lease, published, stopping
+from fer_core import lease, published
 from fer_core.bucket import Bucket
-from fer_core.errors import EnvironmentProblem, StoreError, TransientError
-from fer_core.settings import Settings
+from fer_core.errors import TransientError
 from fer_core.store import Store
 from tests import pages, s3
+from tests.s3 import copy_of, settings_of
 from tests.test_faults import contents
 
 __all__ = ["bucket", "elsewhere", "server"]
@@ -61,15 +60,6 @@ def run(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Co
         return command("run", f"{there}/inbox", *place, *more)
 
     return night
-
-
-def copy_of(machine: Path) -> Path:
-    return machine / "copy"
-
-
-def settings_of(there: str, tmp_path: Path, machine: str = "one", **more: Any) -> Settings:
-    flags = {"out": str(copy_of(tmp_path / machine)), "publish_to": f"{there}/out", **more}
-    return config.load(None, flags).settings
 
 
 def rows(objects: Iterable[str], table: str = "recordings") -> list[str]:
@@ -383,51 +373,6 @@ def test_lines_of_the_audit_log_are_never_lost_to_another_machine(
     assert sorted(events) == ["exported", "exported", "processed", "settings"]
 
 
-def test_two_machines_never_write_at_once(there: str, tmp_path: Path) -> None:
-    one, two = settings_of(there, tmp_path), settings_of(there, tmp_path, "two")
-    with published.writing(one):
-        taken = pytest.raises(StoreError, match=r"Another run is writing to .* \(from ")
-        with taken, published.writing(two):
-            pass
-        assert published.reading(two).all("recordings").empty
-    with published.writing(two):
-        pass
-
-
-def test_a_lease_that_expired_is_taken_and_its_holder_stops(
-    there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, other = Bucket(f"{there}/out"), Bucket(f"{there}/out")
-    with lease.leased(mine) as held:
-        with monkeypatch.context() as later:
-            later.setattr(time, "time", lambda now=time.time: now() + lease.EXPIRES_S + 2)
-            taken = lease._take(other)
-        taken.check()
-        held.renew()
-        with pytest.raises(StoreError, match="may no longer write"):
-            held.check()
-    # What is given back is never another's.
-    assert other.described(lease.NAME)
-    taken.renew()
-    taken.check()
-    taken.give_back()
-    assert other.described(lease.NAME) is None
-
-
-def test_a_lease_that_cannot_be_renewed_is_lost_before_it_expires(
-    there: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine = Bucket(f"{there}/out")
-    held = lease._take(mine)
-    held.renew()
-    held.check()
-    monkeypatch.setattr(
-        time, "monotonic", lambda now=time.monotonic: now() + lease.EXPIRES_S - lease._RENEW_S
-    )
-    with pytest.raises(StoreError, match="may no longer write"):
-        held.check()
-
-
 def test_a_dataset_of_this_machine_can_be_published_later(
     there: str, run: Command, night: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
@@ -439,28 +384,3 @@ def test_a_dataset_of_this_machine_can_be_published_later(
     assert (
         published.reading(settings_of(there, tmp_path, "two")).all("seconds")["second"].size == 12
     )
-
-
-def test_the_address_alone_names_the_working_copy(
-    there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first, again = (config.load(None, {"out": f"{there}/out"}).settings for _ in range(2))
-    other = config.load(None, {"out": f"{there}/other"}).settings
-    assert first.publish_to == f"{there}/out"
-    assert first.out == again.out != other.out
-    assert first.out.parent == tmp_path / "lecturepulse"
-
-
-def test_a_run_that_is_to_end_does_not_wait(there: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping.requested, "wait", lambda _: True)
-    mine = Bucket(there, retries=5, delay_s=1000)
-
-    def cut(*_: object, **__: object) -> None:
-        raise ConnectionResetError
-
-    monkeypatch.setattr(mine._fs, "find", cut)
-    with pytest.raises(TransientError):
-        mine.listed()
-    with pytest.raises(EnvironmentProblem), published._answering():
-        mine.listed()
