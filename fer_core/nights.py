@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -129,17 +129,23 @@ def _each(
     chains.sort(key=lambda chain: chain[0].path)
 
     def work(chain: list[Source]) -> list[Outcome]:
-        return [_one(source, one, publish) for source in chain]
+        try:
+            return [_one(source, one, publish) for source in chain]
+        except BaseException:  # what stops one stops the night
+            stopping.requested.set()
+            raise
 
     with ThreadPoolExecutor(most) as pool:
         try:
             # In the context of this thread, by which Prefect knows whose sub-flow each is.
             futures = [pool.submit(contextvars.copy_context().run, work, chain) for chain in chains]
-            done = [outcome for future in futures for outcome in future.result()]
+            wait(futures, return_when=FIRST_EXCEPTION)
         except BaseException:
             stopping.requested.set()
-            pool.shutdown(cancel_futures=True)
             raise
+    # Those that were only stopped say nothing of why.
+    futures.sort(key=lambda future: isinstance(future.exception(), stopping.Stopped))
+    done = [outcome for future in futures for outcome in future.result()]
     return sorted(done, key=lambda outcome: outcome.path)
 
 
