@@ -109,26 +109,27 @@ def state(store: Store, recording_id: str) -> State:
 def conclude_waiting(store: Store, settings: Settings) -> Iterator[Outcome]:
     """Write tables and page of everything put by; draw the index once that is done.
 
+    The caller holds the dataset for writing.
+
     Args:
         store: where they go.
         settings: those of now, for the index and the audit log; values are computed with the
             settings under which they were recorded.
 
     Raises:
-        StoreError: somebody else is writing, or it cannot be written; nothing is lost.
+        StoreError: it cannot be written; nothing is lost.
     """
-    with store.writing():
-        audit.note_settings(store.root, settings.for_audit())
-        for recording_id in waiting(store):
-            about = store.root / "work" / recording_id / _KEY / _ABOUT
-            try:
-                yield _conclude(store, about, settings)
-            except StoreError:
-                raise
-            except Exception:  # noqa: BLE001 - it must not cost the others
-                _log.exception("the live recording %s cannot be concluded", recording_id)
-                about.replace(about.with_name(_FAILED))  # never tried again; gone within a week
-        pages.write_index(store, settings)
+    audit.note_settings(store.root, settings.for_audit())
+    for recording_id in waiting(store):
+        about = store.root / "work" / recording_id / _KEY / _ABOUT
+        try:
+            yield _conclude(store, about, settings)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - it must not cost the others
+            _log.exception("the live recording %s cannot be concluded", recording_id)
+            about.replace(about.with_name(_FAILED))  # never tried again; gone within a week
+    pages.write_index(store, settings)
 
 
 def _conclude(store: Store, path: Path, settings: Settings) -> Outcome:

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from fer_core import inbox, pipeline, process, progress, video
+from fer_core import inbox, nights, pipeline, process, progress, video
 from fer_core.errors import EnvironmentProblem, InputError
 from fer_core.inbox import Source
 from fer_core.settings import Settings
@@ -188,7 +188,7 @@ def child() -> None:
     settings: Settings
     source, settings = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started us
     with progress.listening(note), Store(settings.out).writing():
-        pipeline.night(
+        nights.work_through(
             [source.path], settings, lambda found: pipeline.process_recording(found, settings)
         )
     whole_s = time.perf_counter() - began

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from fer_core import __version__, cli_config, cli_model, cli_privacy, cli_query, cli_web
+from fer_core.address import absolute_or_url, is_url
 from fer_core.errors import (
     ConfigError,
     EnvironmentProblem,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from fer_core.config import Loaded
     from fer_core.inbox import Source
     from fer_core.outcome import Night
-    from fer_core.policy import Permission
     from fer_core.settings import Settings
 
 app = App(
@@ -46,7 +46,7 @@ app.command(cli_web.open_web, name="web")
 Config = Annotated[
     Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
 ]
-Out = Annotated[str | None, Parameter(help="Folder of tables and reports.")]
+Out = Annotated[str | None, Parameter(help="Folder of tables and reports, or s3://BUCKET/FOLDER.")]
 Jurisdiction = Annotated[
     str | None,
     Parameter(help="ISO 3166 code of the place whose law applies, such as IN or US-IL."),
@@ -59,7 +59,7 @@ Force = Annotated[bool, Parameter(help="Do it again even if nothing changed.", n
 
 @app.command
 def run(
-    *paths: Annotated[str, Parameter(help="Recordings, folders or globs.")],
+    *paths: Annotated[str, Parameter(help="Recordings, folders, globs, s3://…")],
     out: Out = None,
     config: Config = None,
     jurisdiction: Jurisdiction = None,
@@ -91,42 +91,66 @@ def run(
             f"The runner '{settings.run.runner}' is conducted by Prefect.",
             hint="Leave --no-prefect away, or set run.runner to processes.",
         )
-    found = inbox.discover(paths, settings.discovery)
+    if dry_run:
+        return _would_read(paths, settings)
+    # What lies in object storage is listed by the run itself, under the dataset's lock.
+    found = inbox.discover([path for path in paths if not is_url(path)], settings.discovery)
     for source in found.sources:
-        gate = _gate(source, settings, dry_run=dry_run)
-        if dry_run:
-            about = f"course {source.course}; {gate.mode} mode"
-            terminal.line(f"would read  {source.path}  ({about})")
+        _gate(source, settings)
     for path in found.waiting:
         terminal.line(f"waiting     {path}  (changed moments ago, still being copied?)")
-    if dry_run:
-        for path, error in found.failed:
-            terminal.line(f"cannot read {path}  ({error.message})")
-        return int(bool(found.failed))
-    if not (found.sources or found.failed or found.waiting):
-        terminal.line("No recording found.", console=terminal.err)
     with terminal.watching():
         conduct = _with_prefect if prefect else _without_server
         night = conduct(paths, config, flags, loaded, force=force)
+    if not (night.outcomes or night.waiting):
+        terminal.line("No recording found.", console=terminal.err)
     for outcome in night.outcomes:
         terminal.report(outcome)
     drawn = [outcome.page for outcome in night.outcomes if outcome.page]
     terminal.line(f"Report: {drawn[0] if len(drawn) == 1 else night.index}")
     terminal.line(f"Tables: {settings.out.absolute() / 'tables'}")
+    if settings.publish_to:
+        terminal.line(f"Kept in: {settings.publish_to}")
     return night.exit_code
 
 
-def _gate(source: Source, settings: Settings, *, dry_run: bool) -> Permission:
-    from fer_core import inbox, pipeline, policy
+def _would_read(paths: Sequence[str], settings: Settings) -> int:
+    from tempfile import TemporaryDirectory
+
+    from fer_core import arrivals, inbox, policy, terminal
+    from fer_core.address import address_of
+
+    with TemporaryDirectory() as folder:
+        root = Path(folder).resolve()
+        laid = arrivals.lay_out(paths, settings, root)
+        found = inbox.discover(laid.paths, settings.discovery)
+        for source in found.sources:
+            made_up = inbox.is_made_up(arrivals.recognised(source, root))
+            mode = policy.permission(settings.deployment, synthetic=made_up).mode
+            about = f"course {source.course}; {mode} mode"
+            terminal.line(f"would read  {address_of(source.path, root)}  ({about})")
+        for path in found.waiting:
+            where = address_of(path, root)
+            terminal.line(f"waiting     {where}  (changed moments ago, still being copied?)")
+        failed = (*laid.failed, *found.failed)
+        for path, error in failed:
+            terminal.line(f"cannot read {address_of(path, root)}  ({error.message})")
+        if not (found.sources or found.waiting or failed):
+            terminal.line("No recording found.", console=terminal.err)
+    return int(bool(failed))
+
+
+def _gate(source: Source, settings: Settings) -> None:
+    from fer_core import inbox, nights, policy, published
     from fer_core.store import Store
 
     try:
-        return policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
+        policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
     except PolicyError:
         store = Store(settings.out)
-        if not dry_run and store.tables.is_dir():
-            with store.writing():
-                pipeline.tidy(store, settings)
+        if store.tables.is_dir():
+            with published.writing(settings):
+                nights.tidy(store, settings)
         raise
 
 
@@ -134,16 +158,16 @@ def _without_server(
     paths: Sequence[str], config: Path | None, flags: dict[str, Any], loaded: Loaded, *, force: bool
 ) -> Night:
     del config, flags
-    from fer_core import pipeline, stopping
-    from fer_core.store import Store
+    from fer_core import nights, pipeline, published, stopping
 
     settings = loaded.settings
     limit_s = 3600 * settings.run.max_hours
-    with stopping.heeding(limit_s), Store(settings.out).writing():
-        return pipeline.night(
+    with stopping.heeding(limit_s), published.writing(settings) as publish:
+        return nights.work_through(
             paths,
             settings,
             lambda source: pipeline.process_recording(source, settings, force=force),
+            publish,
         )
 
 
@@ -163,7 +187,7 @@ def _with_prefect(
             return _without_server(paths, config, flags, loaded, force=force)
         from flows.nightly import nightly
 
-        given = [str(Path(path).expanduser().absolute()) for path in paths]
+        given = [absolute_or_url(path) for path in paths]
         try:
             return nightly(given, str(config) if config else None, _plain(flags), force=force)
         except LecturePulseError:
@@ -190,12 +214,14 @@ def serve(
     from fer_core.folder import held
     from flows import schedule, server
 
-    given = [str(Path(path).expanduser().absolute()) for path in paths]
+    given = [absolute_or_url(path) for path in paths]
     root = loaded.settings.out.absolute()
     # Now, and not at two in the morning. An inbox that is empty now will hold real people.
-    there = inbox.discover(given, loaded.settings.discovery).sources
-    unreal = bool(there) and all(map(inbox.is_made_up, there))
+    here = [path for path in given if not is_url(path)]
+    there = inbox.discover(here, loaded.settings.discovery).sources
+    unreal = here == given and bool(there) and all(map(inbox.is_made_up, there))
     policy.permission(loaded.settings.deployment, synthetic=unreal)
+    where = {"out": str(root), "publish_to": loaded.settings.publish_to}
     terminal.line("Starting Prefect …")
     alone = held(root, lock=".serving", by="lecturepulse serve looks after")
     history = server.running(schedules=True, keep_days=loaded.settings.retention.days)
@@ -206,7 +232,7 @@ def serve(
             schedule.serve(
                 given,
                 str(config.absolute()) if config else None,
-                _plain(flags) | {"out": str(root)},
+                _plain(flags) | where,
                 cron=cron,
                 timezone=timezone or "UTC",
             )
@@ -229,11 +255,11 @@ def report(
         raise ConfigError(
             "Say which report to draw.", hint="Give one recording's id, or --all for every one."
         )
-    from fer_core import audit, pages, terminal
+    from fer_core import audit, pages, published, terminal
     from fer_core.store import Store
 
     store = Store(loaded.settings.out)
-    with store.writing():
+    with published.writing(loaded.settings):
         audit.note_settings(store.root, loaded.settings.for_audit())
         known = store.all("recordings")["recording_id"] if every else [str(recording_id)]
         for wanted in known:
@@ -257,7 +283,7 @@ def doctor(
     from fer_core.doctor import examine
 
     if repair:
-        _repair(loaded.settings.out)
+        _repair(loaded.settings)
     good = True
     for finding in examine(loaded.settings):
         mark = "ok     " if finding.good else "PROBLEM"
@@ -269,12 +295,12 @@ def doctor(
     return 0 if good else 3
 
 
-def _repair(out: Path) -> None:
-    from fer_core import repair, terminal
+def _repair(settings: Settings) -> None:
+    from fer_core import published, repair, terminal
     from fer_core.store import Store
 
-    store = Store(out)
-    with store.writing():
+    store = Store(settings.out)
+    with published.writing(settings):
         faults = repair.find_faults(store)
         folder = repair.set_aside(store, faults)
     for fault in faults:
@@ -331,7 +357,7 @@ def _plain(flags: dict[str, Any]) -> dict[str, Any]:
     """Return the flags given, as values that survive JSON and another working folder."""
     given = {name: value for name, value in flags.items() if value is not None}
     if "out" in given:
-        given["out"] = str(Path(given["out"]).absolute())
+        given["out"] = absolute_or_url(given["out"])
     return given
 
 

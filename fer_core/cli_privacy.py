@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from fer_core.address import is_url
 from fer_core.errors import ConfigError
 
 app = App(name="policy", help="What is computed, shown and kept under the settings in force.")
@@ -15,7 +17,7 @@ app = App(name="policy", help="What is computed, shown and kept under the settin
 Config = Annotated[
     Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
 ]
-Out = Annotated[str | None, Parameter(help="Folder of tables and reports.")]
+Out = Annotated[str | None, Parameter(help="Folder of tables and reports, or s3://BUCKET/FOLDER.")]
 
 
 @app.command(name="show")
@@ -51,7 +53,7 @@ def purge_results(
     config: Config = None,
 ) -> int:
     """Delete everything about recordings: tables, pages, logs, work files."""
-    from fer_core import audit, retention, terminal
+    from fer_core import audit, published, retention, terminal
     from fer_core import config as configuration
     from fer_core.store import Store
 
@@ -61,11 +63,12 @@ def purge_results(
             "Say what to delete.", hint="Give --recording ID, --before DATE or --all-expired."
         )
     store = Store(settings.out)
-    if not (store.tables.is_dir() or retention.unfinished(store)):
+    there = store.tables.is_dir() or retention.unfinished(store) or settings.publish_to
+    if not there:
         raise ConfigError(
             f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
         )
-    with store.writing():
+    with published.writing(settings):
         audit.note_settings(store.root, settings.for_audit())
         retention.resume_purge(store, settings)
         if recording is not None:
@@ -85,8 +88,15 @@ def purge_results(
             return 0
         retention.purge(store, found, settings, why)
     terminal.line(f"{len(found)} deleted.")
-    left = [removal.source for removal in found if removal.tables is None]
-    for path in left:
-        if path is not None and path.exists():
-            terminal.line(f"The recording itself is still there: {path}")
+    _tell_what_stays(removal.source for removal in found if removal.tables is None)
     return 0
+
+
+def _tell_what_stays(sources: Iterable[str | None]) -> None:
+    from fer_core import terminal
+
+    for source in sources:
+        if source and is_url(source):
+            terminal.line(f"The recording itself is left alone: {source}")
+        elif source and Path(source).exists():
+            terminal.line(f"The recording itself is still there: {source}")

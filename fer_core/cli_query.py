@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from fer_core.cli_privacy import Config, Out
 from fer_core.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from fer_core.settings import Settings
 
 
 def query_tables(
@@ -28,17 +30,16 @@ def query_tables(
     loaded = configuration.load(config, {"out": out})
     if csv and json:
         raise ConfigError("An answer has one form.", hint="Give --csv or --json, not both.")
-    from fer_core import terminal
+    from fer_core import published, terminal
     from fer_core.query import ask
-    from fer_core.store import Store
 
-    store = Store(loaded.settings.out)
+    store = published.reading(loaded.settings)
     if not store.tables.is_dir():
         raise ConfigError(
             f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
         )
     frame = ask(store, sql)
-    _note_export(store.root, sql, "csv" if csv else "json" if json else "text", len(frame))
+    _note_export(loaded.settings, sql, "csv" if csv else "json" if json else "text", len(frame))
     if csv:
         frame.to_csv(sys.stdout, index=False)
     elif json:
@@ -50,11 +51,13 @@ def query_tables(
     return 0
 
 
-def _note_export(root: Path, sql: str, form: str, rows: int) -> None:
-    from fer_core import audit, terminal
+def _note_export(settings: Settings, sql: str, form: str, rows: int) -> None:
+    from fer_core import audit, published, terminal
 
+    root = settings.out.absolute()
     digest = hashlib.sha256(sql.encode()).hexdigest()[:16]
     try:
         audit.note(root, "exported", form=form, rows=rows, sql_sha256=digest)
+        published.note_read(settings)
     except StoreError as error:  # somebody who may read the tables may not be allowed to write
         terminal.line(f"Not noted in the audit log: {error.message}", console=terminal.err)

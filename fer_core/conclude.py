@@ -32,6 +32,7 @@ from fer_core import (
     track,
     transcript,
 )
+from fer_core.address import address_of
 from fer_core.assets import ModelAsset
 from fer_core.errors import InputError
 from fer_core.exclude import Exclusion
@@ -169,7 +170,7 @@ def conclude(
         presence=about.model is None,
         left_out=left_out,
     )
-    described = _described(about) | rows.fault(fault) | summary
+    described = _described(about, store) | rows.fault(fault) | summary
     described |= {
         "status": "partial" if fault else "done",
         "slide_changes": len(shown),
@@ -217,12 +218,12 @@ def conclude(
     )
 
 
-def _described(about: Recorded) -> dict[str, Any]:
+def _described(about: Recorded, store: Store) -> dict[str, Any]:
     """Return the columns of ``recordings`` that are known before the first frame."""
     return {
         "recording_id": about.place.recording_id,
         "source_name": about.name,
-        "source_path": "" if about.path is None else str(about.path),
+        "source_path": address_of(about.path, store.root) if about.path else "",
         "source_sha256": about.sha256,
         "started_at": about.started_at,
         "synthetic": about.synthetic,

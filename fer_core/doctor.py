@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_core import assets, repair, video
+from fer_core import assets, published, repair, video
 from fer_core.errors import LecturePulseError, StoreError
 from fer_core.settings import Settings
 from fer_core.store import Store
@@ -38,6 +38,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("templates", lambda: f"{sum(1 for _ in assets.templates().iterdir())} files"),
         ("packages", _packages),
         ("prefect", _prefect),
+        ("object storage", lambda: _storage(settings)),
         ("disk", lambda: _disk(settings.out)),
         ("dataset", lambda: _dataset(settings)),
         ("tables", lambda: _tables(settings)),
@@ -87,6 +88,13 @@ def _prefect() -> str:
             hint="Set PREFECT_HOME to a folder this user may write to.",
         )
     return f"embedded server, records in {home} (SQLite {sqlite3.sqlite_version})"
+
+
+def _storage(settings: Settings) -> str:
+    if settings.publish_to is None:
+        return "not used: the dataset is kept on this machine"
+    published.reading(settings)
+    return f"{settings.publish_to} answers"
 
 
 def _disk(out: Path) -> str:

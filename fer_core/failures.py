@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_core import __version__, pages, rows
+from fer_core.address import address_of, is_url
 from fer_core.errors import InputError, LecturePulseError
 from fer_core.inbox import Source
 from fer_core.outcome import Outcome
@@ -36,15 +37,15 @@ def keep_failure(
 
     Its id is made from its path: what cannot be read has no content to be known by.
     """
-    recording_id = failed_id(path)
-    log = store.write_log(recording_id, _log(path, error))
+    recording_id = failed_id(store, path)
+    log = store.write_log(recording_id, _log(address_of(path, store.root), error))
     size, mtime_ns = _stamp(path)
     row: dict[str, Any] = {
         "recording_id": recording_id,
         "status": "failed",
         "error_log": log,
         "source_name": path.name,
-        "source_path": str(path),
+        "source_path": address_of(path, store.root),
         "source_bytes": size,
         "synthetic": False,
         "mode": "none",
@@ -54,7 +55,7 @@ def keep_failure(
         "version": __version__,
         **dict.fromkeys(_COUNTS.split(), 0),
         **rows.measures(settings),
-        "settings_hash": _circumstances(path, settings),
+        "settings_hash": _circumstances(store, path, settings),
         **rows.fault(error),
     }
     run = {
@@ -78,31 +79,33 @@ def quarantined(source: Source, store: Store, settings: Settings) -> str | None:
     so is everything after an update, a change of its sidecar, its permissions, or the decoder's
     limits.
     """
-    recording_id = failed_id(source.path)
+    recording_id = failed_id(store, source.path)
     row, runs = store.recording(recording_id), store.read("runs", recording_id)
     if row is None or row["status"] != "failed" or runs.empty:
         return None
     same = (row["source_bytes"], int(runs.iloc[0]["source_mtime_ns"])) == _stamp(source.path)
-    same = same and row["settings_hash"] == _circumstances(source.path, settings)
+    same = same and row["settings_hash"] == _circumstances(store, source.path, settings)
     if not same or row["error_code"] != InputError.code or row["version"] != __version__:
         return None
     return str(row["error_message"])
 
 
-def _circumstances(path: Path, settings: Settings) -> str:
+def _circumstances(store: Store, path: Path, settings: Settings) -> str:
     """Return the hash of all that may make the same file end otherwise next time."""
     sidecar, changed = b"", 0
-    with suppress(OSError):
-        changed = path.stat().st_ctime_ns  # permissions, too
+    if not is_url(address_of(path, store.root)):
+        with suppress(OSError):
+            changed = path.stat().st_ctime_ns  # permissions, too
     with suppress(OSError, ValueError):
         sidecar = path.with_suffix(".toml").read_bytes()
     told = f"{changed} {settings.video.model_dump_json()} {settings.result_hash()}".encode()
     return hashlib.sha256(told + sidecar).hexdigest()[:16]
 
 
-def failed_id(path: Path) -> str:
+def failed_id(store: Store, path: Path) -> str:
     """Return the id that a failure of this file is kept under."""
-    return hashlib.sha256(str(path).encode("utf-8", "replace")).hexdigest()[:16]
+    address = address_of(path, store.root)
+    return hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -112,13 +115,11 @@ def _stamp(path: Path) -> tuple[int, int]:
     return 0, 0
 
 
-def _log(path: Path, error: LecturePulseError) -> str:
+def _log(address: str, error: LecturePulseError) -> str:
     """Return everything there is to know about a failure, for whoever has to mend it."""
     told = "".join(traceback.format_exception(error))
     # A name with line ends in it must not write lines of its own.
-    name = "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(path)
-    )
+    name = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in address)
     parts = [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, lecturepulse {__version__}",
         f"recording: {name}",
@@ -135,7 +136,8 @@ def retire_replaced(store: Store, outcomes: Sequence[Outcome]) -> None:
 
     Once a night for all, so that a run killed before it came to this is made good by the next.
     """
-    now = {rows.encodable(str(o.path)): o.recording_id for o in outcomes if o.status != "failed"}
+    read = [outcome for outcome in outcomes if outcome.status != "failed"]
+    now = {rows.encodable(address_of(o.path, store.root)): o.recording_id for o in read}
     known = store.all("recordings", ["recording_id", "source_path", "status"])
     stand = set(known[known["status"] != "failed"]["recording_id"])
     for source_path, ids in known.groupby("source_path")["recording_id"]:

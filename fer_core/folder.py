@@ -69,6 +69,34 @@ def need_space(folder: Path, least_mb: int) -> None:
         )
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside its place, see that it is stored, and move it there; folders are made.
+
+    Raises:
+        StoreError: it cannot be written; what was there before is untouched.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if part.read_bytes() != data:
+                raise StoreError(
+                    f"{path} was not stored as written.", hint="Check the disk for faults."
+                )
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 @contextmanager
 def explained(path: Path) -> Generator[None]:
     """Turn the system's refusal to write a path into a ``StoreError`` with what to do."""

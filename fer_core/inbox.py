@@ -82,6 +82,7 @@ class Source:
         sidecar: what the file beside it says.
         started_at: start by sidecar or file name, UTC; None if neither tells.
         layout: gallery, speaker or camera by sidecar or file name; else unknown.
+        sha256: of the content, where it is known without reading it (object storage).
     """
 
     path: Path
@@ -89,6 +90,7 @@ class Source:
     sidecar: Sidecar
     started_at: datetime | None
     layout: str
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def is_made_up(source: Source) -> bool:
     if not source.sidecar.synthetic:
         return False
     try:
-        return content_sha256(source.path) in policy.MADE_UP
+        return (source.sha256 or content_sha256(source.path)) in policy.MADE_UP
     except InputError:
         return False
 

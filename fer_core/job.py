@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fer_core import assets, audit, exclude, inbox, policy, retention, video
+from fer_core import arrivals, assets, audit, exclude, inbox, policy, retention, video
+from fer_core.address import address_of, is_url, path_of
 from fer_core.assets import ModelAsset
 from fer_core.conclude import Recorded
 from fer_core.errors import InputError
@@ -131,6 +132,37 @@ class NothingNew:
     moved: bool = False
 
 
+def nothing_new(
+    source: Source, settings: Settings, store: Store, *, force: bool
+) -> NothingNew | None:
+    """Return why a recording need not be read; None if it has to be.
+
+    Args:
+        source: the recording as found, with the hash of its content.
+        settings: all settings.
+        store: where earlier results lie.
+        force: only what must not be kept counts.
+
+    Raises:
+        InputError: it cannot be read.
+        PolicyError, AssetMissing, AssetCorrupt: no recording could be done.
+    """
+    permission, model = _permitted(source, settings)
+    if retention.is_too_old(source.started_at, _mtime_ns(source) / 1e9, settings):
+        return NothingNew(None, "Older than retention.days; nothing about it is kept.")
+    sha256 = source.sha256
+    if force or sha256 is None:
+        return None
+    deleted = NothingNew(None, "Its results were deleted; --force reads it again.")
+    if sha256 == arrivals.GONE:
+        return deleted
+    # One that was read again on purpose since then has rows, and is like any other.
+    gone = store.recording(sha256[:16]) is None
+    if gone and audit.reference(sha256[:16]) in audit.purged(store.root):
+        return deleted
+    return _known(source, sha256, settings, permission, model, store)
+
+
 def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Job | NothingNew:
     """Open a recording and plan the work on it; ``NothingNew`` if it is done.
 
@@ -144,24 +176,13 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         InputError: it cannot be read, or is no video.
         PolicyError, AssetMissing, AssetCorrupt, EnvironmentProblem: no recording could be done.
     """
-    permission = policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
-    reads = permission.mode == "emotion"
-    model = assets.chosen(settings.classification) if reads else None
-    try:
-        mtime_ns = source.path.stat().st_mtime_ns
-    except OSError as error:
-        raise inbox.unreadable(source.path, error) from error
-    if retention.is_too_old(source.started_at, mtime_ns / 1e9, settings):
-        return NothingNew(None, "Older than retention.days; nothing about it is kept.")
-    sha256 = inbox.content_sha256(source.path)
-    recording_id = sha256[:16]
-    # One that was read again on purpose since then has rows, and is like any other.
-    gone = store.recording(recording_id) is None
-    if not force and gone and audit.reference(recording_id) in audit.purged(store.root):
-        return NothingNew(None, "Its results were deleted; --force reads it again.")
-    if not force and (known := _known(source, sha256, settings, permission, model, store)):
+    mtime_ns = _mtime_ns(source)
+    sha256 = source.sha256 or inbox.content_sha256(source.path)
+    source = replace(source, sha256=sha256)
+    if known := nothing_new(source, settings, store, force=force):
         return known
-
+    permission, model = _permitted(source, settings)
+    recording_id = sha256[:16]
     ffmpeg = video.find_ffmpeg(settings.video.ffmpeg)
     info = video.probe(source.path, ffmpeg, settings.video)
     started_at = source.started_at or info.created
@@ -192,6 +213,19 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
     )
 
 
+def _permitted(source: Source, settings: Settings) -> tuple[Permission, ModelAsset | None]:
+    permission = policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
+    reads = permission.mode == "emotion"
+    return permission, assets.chosen(settings.classification) if reads else None
+
+
+def _mtime_ns(source: Source) -> int:
+    try:
+        return source.path.stat().st_mtime_ns
+    except OSError as error:
+        raise inbox.unreadable(source.path, error) from error
+
+
 def _known(
     source: Source,
     sha256: str,
@@ -203,8 +237,8 @@ def _known(
     row = store.recording(sha256[:16])
     if row is None or row["status"] == "failed":
         return None
-    earlier = Path(row["source_path"])
-    if earlier != source.path and _holds(earlier, sha256):
+    earlier = path_of(row["source_path"], store.root)
+    if earlier != source.path and _holds(earlier, sha256, store):
         return NothingNew(sha256[:16], f"Same content as {earlier.name!r}, which is done.")
     wanted: dict[str, Any] = {
         "source_sha256": sha256,
@@ -241,7 +275,9 @@ def _known(
     return NothingNew(sha256[:16], "Nothing has changed since it was done.")
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _holds(path: Path, sha256: str, store: Store) -> bool:
+    if is_url(address_of(path, store.root)):
+        return arrivals.content_of(path, store.root) == sha256
     try:
         return inbox.content_sha256(path) == sha256
     except InputError:

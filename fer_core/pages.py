@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fer_core import exclude, transcript
+from fer_core import arrivals, exclude, transcript
+from fer_core.address import is_url, path_of
 from fer_core.errors import ConfigError
 from fer_core.settings import Settings
 from fer_core.store import Place, Store
@@ -39,6 +40,7 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
     Raises:
         ConfigError: no such recording.
         StoreError: a table cannot be read or the page not written.
+        TransientError: what lies beside the recording in object storage cannot be read.
     """
     from fer_core import report
 
@@ -49,7 +51,8 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
             hint='List them: lecturepulse query "select recording_id, title from recordings"',
         )
     name = store.page(Place(row["course"], row["month"], recording_id))
-    source = source_of(row)
+    address = row["source_path"]
+    source = arrivals.have_beside(address, settings, store.root) if address else None
     faces = store.read("faces", recording_id)
     material = report.Material(
         recording=row,
@@ -67,7 +70,10 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         # There is nothing to link to of what was seen live.
         time_link=settings.report.time_link if source else "",
         index_href=f"../{INDEX}",
-        video_href=source and _href(source, (store.reports / name).parent),
+        # A browser cannot open what lies in object storage: there report.time_link leads to it.
+        video_href=_href(source, (store.reports / name).parent)
+        if source and not is_url(address)
+        else None,
         text=words(settings.report.language, settings.report.timezone),
     )
     return store.write_page(name, html)
@@ -117,7 +123,7 @@ def is_current(store: Store, recording_id: str, told: Mapping[str, str | None]) 
         return False
     if any(row[name] != value for name, value in told.items()):
         return False
-    source = source_of(row)
+    source = path_of(row["source_path"], store.root) if row["source_path"] else None
     return row["transcript_sha256"] == (source and transcript.fingerprint(source))
 
 
@@ -125,11 +131,6 @@ def remove(store: Store, recording_id: str) -> None:
     """Remove a lecture's page; the index is drawn anew at the end of the run."""
     if page := path(store, recording_id):
         page.unlink(missing_ok=True)
-
-
-def source_of(row: Mapping[Any, Any]) -> Path | None:
-    """Return where a recording's file was when it was read; None of a live one, which had none."""
-    return Path(str(row["source_path"])) if row["source_path"] else None
 
 
 def made_on(row: Mapping[Any, Any], mtime_ns: int) -> date:

@@ -1,4 +1,4 @@
-"""The main job: one recording from file to tables and page, and a night of recordings.
+"""The main job: one recording from file to tables and page.
 
 Composes the other rooms; prints nothing and knows no Prefect. Whoever conducts (the command
 line in threads, a flow in tasks) passes in how segments are worked through.
@@ -15,90 +15,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fer_core import (
+    arrivals,
     audit,
     checkpoint,
     exclude,
     failures,
     inbox,
     pages,
-    policy,
     progress,
-    repair,
-    retention,
     rows,
     transcript,
-    underway,
     video,
     workers,
 )
 from fer_core import job as jobs
+from fer_core.address import address_of, path_of
 from fer_core.conclude import Work, conclude, on_record
 from fer_core.errors import InputError, LecturePulseError, TransientError
 from fer_core.folder import need_space
 from fer_core.inbox import Source
 from fer_core.job import Job, NothingNew
-from fer_core.outcome import Night, Outcome
+from fer_core.outcome import Outcome
 from fer_core.records import Observations, Segment
 from fer_core.settings import Settings
-from fer_core.store import Store, Worked
-from fer_core.wording import words
+from fer_core.store import Store
 
 _log = logging.getLogger("lecturepulse")
 
 SegmentResult = Path | InputError
 LookAll = Callable[[Job], Sequence[SegmentResult]]
-
-
-def night(
-    paths: Sequence[str | Path],
-    settings: Settings,
-    one: Callable[[Source], Outcome],
-) -> Night:
-    """Work through an inbox, one recording after the other; a bad one never stops the rest.
-
-    The caller holds ``Store.writing()``.
-
-    Args:
-        paths: files, folders or globs.
-        settings: all settings.
-        one: does one recording, such as ``process_recording`` or a Prefect sub-flow around it.
-
-    Raises:
-        PolicyError: a real recording without a jurisdiction; nothing has been read then.
-        ConfigError, EnvironmentProblem, StoreError: no recording could be done.
-    """
-    words(settings.report.language, settings.report.timezone)
-    store = Store(settings.out)
-    tidy(store, settings)
-    found = inbox.discover(paths, settings.discovery)
-    for source in found.sources:
-        policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
-    audit.note_settings(store.root, settings.for_audit())
-    outcomes = [failed_before_reading(settings, path, error) for path, error in found.failed]
-    count = settings.run.workers if found.sources else 1
-    with workers.employed(count), underway.telling(store.root):
-        progress.tell("found", "", len(found.sources))
-        outcomes += [one(source) for source in found.sources]
-    failures.retire_replaced(store, outcomes)
-    checkpoint.forget_stale(store.root / "work")
-    worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
-    store.remember_night(Worked(datetime.now(UTC).isoformat("T", "seconds"), tuple(worked_on)))
-    index = pages.write_index(store, settings)
-    return Night(tuple(outcomes), found.waiting, index)
-
-
-def tidy(store: Store, settings: Settings) -> None:
-    """Set damaged tables aside, and delete what is due; the caller writes.
-
-    Before anything that may refuse a night: neither must wait for a setting to be mended.
-    """
-    # A damaged table must cost neither this night nor the ones to come.
-    if torn := repair.find_torn(store):
-        folder = repair.set_aside(store, torn)
-        _log.warning("%d files of damaged tables were set aside in %s.", len(torn), folder)
-    if store.tables.is_dir():
-        audit.note_settings(store.root, settings.for_audit())
-        retention.purge_expired(store, settings)
 
 
 def process_recording(
@@ -130,21 +75,26 @@ def process_recording(
     retried = force or settings.run.retry_failed
     need_space(store.root, settings.run.min_free_mb)
     try:
+        source = arrivals.recognised(source, store.root)
         if not retried and (before := failures.quarantined(source, store, settings)):
             message = f"Failed before and has not changed: {before}"
             hint = "Mend or replace it; --retry-failed tries it again as it is."
-            failed = failures.failed_id(source.path)
+            failed = failures.failed_id(store, source.path)
             outcome = Outcome(source.path, "skipped", failed, message, hint)
-        elif isinstance(job := jobs.plan(source, settings, store, force=force), NothingNew):
-            if job.moved and job.recording_id:
-                where = {"source_path": str(source.path), "source_name": source.path.name}
-                store.amend(job.recording_id, **{k: rows.encodable(v) for k, v in where.items()})
-                pages.remove(store, job.recording_id)
-            outcome = Outcome(source.path, "skipped", job.recording_id, job.message)
+        elif known := jobs.nothing_new(source, settings, store, force=force):
+            outcome = _skipped(source, known, store)
         else:
-            progress.tell("started", source.path.name, job.info.duration_s_from_header or 0)
-            results = (look_all or in_threads)(job)
-            outcome = finish(job, results, store, began=began, began_at=began_at, runner=runner)
+            with arrivals.at_hand(source, settings, store.root) as there:
+                job = jobs.plan(there, settings, store, force=force)
+                if isinstance(job, NothingNew):
+                    outcome = _skipped(source, job, store)
+                else:
+                    length_s = job.info.duration_s_from_header or 0
+                    progress.tell("started", source.path.name, length_s)
+                    results = (look_all or in_threads)(job)
+                    outcome = finish(
+                        job, results, store, began=began, began_at=began_at, runner=runner
+                    )
         outcome = _with_page(outcome, store, settings)
     except (InputError, TransientError) as error:
         outcome = _failed(store, settings, source.path, source.course, error)
@@ -159,6 +109,17 @@ def process_recording(
         outcome = _failed(store, settings, source.path, source.course, unexpected)
     progress.tell("finished", source.path.name)
     return replace(outcome, wall_s=time.perf_counter() - began)
+
+
+def _skipped(source: Source, known: NothingNew, store: Store) -> Outcome:
+    if known.moved and known.recording_id:
+        where = {
+            "source_path": address_of(source.path, store.root),
+            "source_name": source.path.name,
+        }
+        store.amend(known.recording_id, **{k: rows.encodable(v) for k, v in where.items()})
+        pages.remove(store, known.recording_id)
+    return Outcome(source.path, "skipped", known.recording_id, known.message)
 
 
 def in_threads(job: Job) -> list[SegmentResult]:
@@ -234,7 +195,7 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
             # A transcript often comes after its recording, and may have to go again.
             if row := store.recording(recording_id):
                 left_out = exclude.spans_of(row["exclusions"])
-                path, length = Path(row["source_path"]), int(row["seconds"])
+                path, length = path_of(row["source_path"], store.root), int(row["seconds"])
                 said = transcript.columns_of(path, length, left_out)
                 spoken = said["transcript_sha256"] != row["transcript_sha256"]
                 if spoken or any(row[name] != value for name, value in told.items()):
@@ -284,7 +245,7 @@ def _failed(
 ) -> Outcome:
     if not inbox.is_there(path):
         return Outcome(path, "failed", None, error.message, error.hint)
-    reference = audit.reference(failures.failed_id(path))
+    reference = audit.reference(failures.failed_id(store, path))
     audit.note(store.root, "processed", recording=reference, status="failed")
     recording_id = failures.keep_failure(store, settings, path, course, error)
     outcome = Outcome(path, "failed", recording_id, error.message, error.hint)

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Final, Literal
 
-from fer_core import audit, pages
+from fer_core import arrivals, audit, pages
 from fer_core.errors import ConfigError
 from fer_core.folder import explained
 from fer_core.settings import Settings
@@ -39,7 +38,8 @@ class Removal:
         made_on: the day its age counts from.
         tables: the tables to delete; None for everything there is of it.
         course: what it belongs to.
-        source: where its file was when it was read; None of one that was not finished, or live.
+        source: path or address of its file when it was read; None of one that was not finished, or
+            live.
     """
 
     recording_id: str
@@ -47,7 +47,7 @@ class Removal:
     name: str
     made_on: date
     tables: tuple[str, ...] | None
-    source: Path | None
+    source: str | None
 
 
 def unfinished(store: Store) -> list[str]:
@@ -155,6 +155,7 @@ def resume_purge(store: Store, settings: Settings) -> None:
             if not page.parent.is_symlink():
                 page.unlink()
         store.forget(recording_id)
+        arrivals.forget(store.root, recording_id)
         store.clear_work(recording_id)
         shutil.rmtree(store.root / UPLOADS / recording_id, ignore_errors=True)
         _forget_set_aside(store, recording_id)
@@ -197,7 +198,7 @@ def _all(store: Store) -> list[Removal]:
                 read.get(row["recording_id"], datetime.now(UTC)).date(),
             ),
             None,
-            pages.source_of(row),
+            row["source_path"] or None,
         )
         for row in known.to_dict("records")
     ]

@@ -11,9 +11,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from fer_core.address import bucket_and_key, is_url
 from fer_core.records import EMOTIONS
 from fer_core.rights import Deployment, Privacy, Retention, Section
 
@@ -239,6 +240,12 @@ class Run(Section):
         description="Where segments are worked on: processes of this machine, dask (a cluster of "
         "this machine), or dask://HOST:PORT (a scheduler whose workers see the same files).",
     )
+    recordings_at_once: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Recordings worked on at once. Default: 1 with processes, 4 on a cluster.",
+    )
     retries: int = Field(2, ge=0, le=10, description="Further tries after a passing fault.")
     retry_failed: bool = Field(
         False, description="Also try recordings again that failed before and have not changed."
@@ -342,7 +349,18 @@ class Settings(BaseSettings):
     )
 
     out: Path = Field(
-        Path("lecturepulse-out"), description="Folder of tables, reports and work files."
+        Path("lecturepulse-out"),
+        description="Folder of tables, reports and work files; or s3://BUCKET/FOLDER, which is "
+        "publish_to with a working copy below scratch.",
+    )
+    publish_to: str | None = Field(
+        None,
+        description="Where in object storage (s3://BUCKET/FOLDER) the dataset is kept; out is "
+        "this machine's working copy of it.",
+    )
+    scratch: Path | None = Field(
+        None,
+        description="Folder of working copies. Default: lecturepulse in the user's cache folder.",
     )
     deployment: Deployment = Deployment()  # pyright: ignore[reportCallIssue]
     discovery: Discovery = Discovery()  # pyright: ignore[reportCallIssue]
@@ -378,6 +396,25 @@ class Settings(BaseSettings):
         if isinstance(value, str) and not value.strip():
             raise ValueError("needs a folder")
         return value
+
+    @field_validator("publish_to", "scratch", mode="before")
+    @classmethod
+    def _or_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _working_copy(cls, given: dict[str, Any]) -> dict[str, Any]:
+        url = str(given.get("out", ""))
+        if is_url(url):
+            cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            scratch = Path(given.get("scratch") or Path(cache, "lecturepulse"))
+            bucket, key = bucket_and_key(url)
+            name = f"{bucket}-{hashlib.sha256(f'{bucket}/{key}'.encode()).hexdigest()[:8]}"
+            given = given | {"out": scratch.expanduser().absolute() / name, "publish_to": url}
+        elif given.get("publish_to"):
+            bucket_and_key(str(given["publish_to"]))
+        return given
 
     def for_audit(self) -> dict[str, Any]:
         """Return every setting that concerns the people recorded, by section."""

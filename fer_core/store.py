@@ -11,7 +11,6 @@ Every write goes beside its target, is flushed, read back and moved into place; 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fer_core.errors import StoreError
-from fer_core.folder import explained, held
+from fer_core.folder import explained, held, write_whole
 from fer_core.schema import TABLES
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
     import pyarrow.dataset
 
 UNKNOWN_MONTH: Final = "unknown"
+
+PUBLISHED: Final = ".published"
+"""Folder that tells what of the dataset is in object storage; there is one only if it is."""
 
 _NIGHT: Final = "last-night.json"
 
@@ -122,7 +124,7 @@ class Store:
         for name, table in zip(order, checked, strict=True):
             self._write_table(self._file(name, place), table)
         kept = {self._file(name, place) for name in order}
-        for path in self._files_of(place.recording_id):
+        for path in self.files_of(place.recording_id):
             if path not in kept:
                 path.unlink(missing_ok=True)
 
@@ -145,7 +147,9 @@ class Store:
 
     def forget(self, recording_id: str) -> None:
         """Remove a recording's rows; ``recordings`` first, so that a reader never sees half."""
-        paths = self._files_of(recording_id)
+        if (self.root / PUBLISHED).is_dir():  # what only lacks here is not to go there
+            (self.root / PUBLISHED / f"{recording_id}.gone").touch()
+        paths = self.files_of(recording_id)
         for path in sorted(
             paths, key=lambda p: p.relative_to(self.tables).parts[0] != "recordings"
         ):
@@ -221,7 +225,7 @@ class Store:
         if night is None:
             (self.root / _NIGHT).unlink(missing_ok=True)
         else:
-            self._replace(self.root / _NIGHT, json.dumps(asdict(night)).encode())
+            write_whole(self.root / _NIGHT, json.dumps(asdict(night)).encode())
 
     def read(self, name: str, recording_id: str) -> pd.DataFrame:
         """Return one recording's rows of a table; empty if it has none."""
@@ -251,7 +255,7 @@ class Store:
             StoreError: it cannot be written.
         """
         path = self.reports / name
-        self._replace(path, html.encode("utf-8"))
+        write_whole(path, html.encode("utf-8"))
         return path
 
     def write_log(self, recording_id: str, text: str) -> str:
@@ -261,7 +265,7 @@ class Store:
             StoreError: it cannot be written.
         """
         name = f"logs/{recording_id}.log"
-        self._replace(self.root / name, text.encode("utf-8", "backslashreplace"))
+        write_whole(self.root / name, text.encode("utf-8", "backslashreplace"))
         return name
 
     def page(self, place: Place) -> str:
@@ -317,31 +321,14 @@ class Store:
         stands = self.places()  # nothing else is ever read
         return [path for path in self.files(name) if stands.get(path.stem) == path.parts[-3:]]
 
-    def _files_of(self, recording_id: str) -> list[Path]:
+    def files_of(self, recording_id: str) -> list[Path]:
+        """Return every file of a recording, in whatever table and place."""
         return [path for name in TABLES for path in self.files(name) if path.stem == recording_id]
 
     def _write_table(self, path: Path, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        self._replace(path, sink.getvalue().to_pybytes())
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        part = path.with_name(f".{path.name}.part")
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with part.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                if part.read_bytes() != data:
-                    raise StoreError(
-                        f"{path} was not stored as written.", hint="Check the disk for faults."
-                    )
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+        write_whole(path, sink.getvalue().to_pybytes())
 
 
 @contextmanager
@@ -390,11 +377,3 @@ def _as_row(frame: pd.DataFrame) -> dict[str, Any]:
 def _partition(path: Path) -> tuple[str, str]:
     course, month = (part.partition("=")[2] for part in path.parts[-3:-1])
     return unquote(course), month
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from fer_core import aired, inbox
+from fer_core import aired, inbox, published
 from fer_core.aired import OnAir
-from fer_core.errors import Busy, Gone, InputError, StoreError
+from fer_core.errors import Busy, EnvironmentProblem, Gone, InputError, StoreError
 from fer_core.folder import need_space
 from fer_core.live import RATE_HZ, Seen, Take, View
 from fer_core.settings import Settings
@@ -252,9 +252,12 @@ class Viewers:
         self._put_by.clear()
         try:
             if aired.waiting(self.store):
-                for outcome in aired.conclude_waiting(self.store, self._settings):
-                    _log.info("live recording %s: %s", outcome.recording_id, outcome.status)
+                with published.writing(self._settings) as publish:
+                    for outcome in aired.conclude_waiting(self.store, self._settings):
+                        publish(outcome.recording_id)
+                        _log.info("live recording %s: %s", outcome.recording_id, outcome.status)
             self._waits_for = ""
-        except StoreError as error:  # a night is running, or the disk is full: tried again
+        # A night is running, the disk is full, object storage does not answer: tried again.
+        except (StoreError, EnvironmentProblem) as error:
             self._waits_for = f"{error.message} {error.hint}"
             self._put_by.set()

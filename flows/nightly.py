@@ -12,10 +12,9 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from fer_core import config as configuration
-from fer_core import pipeline, stopping
+from fer_core import nights, published, stopping
 from fer_core.inbox import Source
 from fer_core.outcome import Night, Outcome
-from fer_core.store import Store
 from flows import runners
 from flows.recording import path_as_text, recording
 
@@ -31,7 +30,7 @@ def nightly(
     """Work through an inbox; a bad recording never stops the night.
 
     Args:
-        paths: files, folders or globs of recordings.
+        paths: files, folders or globs of recordings, or their addresses in object storage.
         config: the configuration file; None for ``lecturepulse.toml`` in the working folder.
         flags: settings by dotted name, over the file and the environment.
         force: do everything again, even what has not changed.
@@ -55,9 +54,9 @@ def nightly(
     orphaned = "PREFECT__FLOW_RUN_ID" in os.environ
     with ExitStack() as stack:
         stack.enter_context(stopping.heeding(limit_s, with_parent=orphaned))
-        stack.enter_context(Store(settings.out).writing())
+        publish = stack.enter_context(published.writing(settings))
         runner = stack.enter_context(runners.task_runner(settings.run))
-        night = pipeline.night(paths, settings, one)
+        night = nights.work_through(paths, settings, one, publish)
     create_markdown_artifact(
         as_markdown(night), key="night", description="What happened to each recording"
     )

@@ -275,6 +275,8 @@ OTHER_VALUES = {
     "deployment.exemption": "medical",
     "discovery.extensions": ("mp4",),
     "privacy.exclude": [{"what": "lecturer", "tile": (1, 1), "grid": (3, 3)}],
+    "publish_to": "s3://school/pulse",
+    "run.recordings_at_once": 2,
     "run.runner": "dask",
     "web.hosts": ("pulse.school.example",),
     "retention.days": 30,

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fer_core import config
 from fer_core.errors import ConfigError, EnvironmentProblem
+from fer_core.store import Store
 from flows import runners
+from tests import clips
 from tests.test_faults import contents
-from tests.test_workers import REPO, alone, inbox
+from tests.test_workers import EXAMPLE, REPO, inbox, night
 
-__all__ = ["alone", "inbox"]  # fixtures
+__all__ = ["inbox"]  # a fixture
 
 
 def start(inbox: Path, out: Path, home: Path, *more: str) -> subprocess.Popen[str]:
@@ -61,11 +65,29 @@ def decoders_of(session: int) -> dict[int, int]:
     }
 
 
+@pytest.fixture(scope="module")
+def two(inbox: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two recordings of two segments each."""
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copy(inbox / "class.mp4", folder)
+    small = ["-vf", "scale=960:-2", "-r", "2", "-g", "20", "-ss", "75", "-t", "70", "-an"]
+    clips.ffmpeg("-i", EXAMPLE, *small, *clips.H264, folder / "later.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(two: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the tables of both, read one after the other."""
+    out = tmp_path_factory.mktemp("both")
+    assert night(two, out, workers=2).status == "done"
+    return contents(out)
+
+
 @pytest.mark.slow
 def test_a_cluster_makes_the_tables_of_one_process_though_a_worker_is_killed(
-    inbox: Path, tmp_path: Path, alone: dict[str, bytes]
+    two: Path, tmp_path: Path, both: dict[str, bytes]
 ) -> None:
-    run = start(inbox, tmp_path / "out", tmp_path, "--runner", "dask")
+    run = start(two, tmp_path / "out", tmp_path, "--runner", "dask")
     deadline = time.monotonic() + 240
     # Both are at work on a segment each; one of them goes.
     while len(found := decoders_of(run.pid)) < 2:
@@ -77,8 +99,13 @@ def test_a_cluster_makes_the_tables_of_one_process_though_a_worker_is_killed(
     said, _ = run.communicate(timeout=240)
     assert run.returncode == 0, said
     assert "done  class.mp4" in said
+    assert "done  later.mp4" in said
     assert "distributed" not in said
-    assert contents(tmp_path / "out") == alone
+    # Read side by side: the second was begun before the first was done.
+    runs = Store(tmp_path / "out").all("runs").sort_values("run_started_at")
+    ends = runs["run_started_at"] + pd.to_timedelta(runs["wall_s"], unit="s")
+    assert runs["run_started_at"].iloc[1] < ends.iloc[0]
+    assert contents(tmp_path / "out") == both
 
 
 def test_a_scheduler_that_does_not_answer_is_said_at_once(

@@ -77,7 +77,8 @@ def record(registry: Viewers, course: str = "biology 101", count: int = len(PICT
 
 
 def conclude(registry: Viewers) -> list[Any]:
-    return list(aired.conclude_waiting(registry.store, settings_of(registry)))
+    with registry.store.writing():
+        return list(aired.conclude_waiting(registry.store, settings_of(registry)))
 
 
 def files(folder: Path) -> set[str]:

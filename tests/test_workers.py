@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_core import config, pipeline, progress, stopping, workers
+from fer_core import config, nights, pipeline, progress, stopping, workers
 from fer_core.errors import InputError
 from fer_core.inbox import Source
 from fer_core.outcome import Outcome
@@ -57,7 +57,7 @@ def night(inbox: Path, out: Path, **run: float) -> Outcome:
         return pipeline.process_recording(source, settings)
 
     with stopping.heeding(600), Store(settings.out).writing():
-        return pipeline.night([inbox], settings, one).outcomes[0]
+        return nights.work_through([inbox], settings, one).outcomes[0]
 
 
 @pytest.fixture(scope="module")

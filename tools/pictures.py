@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fer_core import config, pipeline  # noqa: E402
+from fer_core import config, nights, pipeline  # noqa: E402
 from fer_core.store import Store  # noqa: E402
 from tests.test_browser import FLAGS, find_chromium  # noqa: E402
 
@@ -23,7 +23,7 @@ def draw(out: Path) -> Path:
     """Run the whole job on the bundled class and return its page."""
     settings = config.load(None, {"out": str(out)}).settings
     with Store(out).writing():
-        night = pipeline.night(
+        night = nights.work_through(
             [ROOT / "examples"],
             settings,
             lambda source: pipeline.process_recording(source, settings),

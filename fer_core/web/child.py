@@ -9,12 +9,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from fer_core import pipeline, stopping
+from fer_core import nights, pipeline, published, stopping
 from fer_core.errors import (
     EnvironmentProblem,
     InputError,
@@ -41,13 +41,17 @@ def work_on_video() -> None:
     task: dict[str, Any] = json.load(sys.stdin)
     settings, path = Settings(**task["settings"]), Path(task["path"])
     try:
-        with stopping.heeding(task["limit_s"], with_parent=True), _writing(Store(settings.out)):
+        with (
+            stopping.heeding(task["limit_s"], with_parent=True),
+            _writing(settings) as publish,
+        ):
             if os.getppid() != task["parent"]:  # gone before anybody looked
                 raise stopping.Stopped
-            night = pipeline.night(
+            night = nights.work_through(
                 [path],
                 settings,
                 lambda source: pipeline.process_recording(source, settings),
+                publish,
             )
     except KeyboardInterrupt:
         sys.exit(143)  # nobody waits for it any more
@@ -68,13 +72,13 @@ def work_on_video() -> None:
 
 
 @contextmanager
-def _writing(store: Store) -> Generator[None]:
+def _writing(settings: Settings) -> Generator[Callable[[str | None], None]]:
     """Hold the dataset for writing, however long another run takes."""
     waiting = False
     while True:
-        writing = store.writing()
+        writing = published.writing(settings)
         try:
-            writing.__enter__()
+            publish = writing.__enter__()
             break
         except StoreError as error:
             if not isinstance(error.__cause__, BlockingIOError):
@@ -85,9 +89,9 @@ def _writing(store: Store) -> Generator[None]:
             sys.stdout.flush()
         time.sleep(_LOOK_S)
     try:
-        yield
+        yield publish
     finally:
-        writing.__exit__(None, None, None)
+        writing.__exit__(*sys.exc_info())
 
 
 def _tell_outcome(outcome: Outcome, store: Store) -> None:

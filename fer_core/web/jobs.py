@@ -335,6 +335,7 @@ class Jobs:
         settings["out"] = str(job.out)
         settings["discovery"]["course"] = job.course or _TRIED
         if not job.course:
+            settings["publish_to"] = None
             settings["retention"]["days"] = None
             settings["report"]["time_link"] = _NO_LINK
         return settings

@@ -1,0 +1,310 @@
+"""Recordings that arrive in object storage: laid out below the dataset as if they lay on disk.
+
+A recording is laid out as a file without content, of its true size and time, with the small files
+beside it; its content is there only while it is read. So ``inbox`` finds courses, sidecars and
+transcripts as anywhere, and what nothing has to be done about is never downloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from fer_core import inbox as inboxes
+from fer_core.address import INBOX, address_of, bucket_and_key, is_url, path_of
+from fer_core.bucket import Bucket, Listed
+from fer_core.errors import EnvironmentProblem, InputError, TransientError
+from fer_core.folder import need_space, write_whole
+from fer_core.inbox import Source
+from fer_core.settings import Run, Settings
+from fer_core.transcript import SUFFIXES
+
+KNOWN: Final = "contents.json"
+"""Which object has which content, so that none is downloaded to find out: kept in the dataset."""
+
+GONE: Final = ""
+"""The content of an object whose results were deleted: not even its hash is kept."""
+
+_BESIDE: Final = (".toml", *SUFFIXES)
+_MOST_BESIDE_BYTES: Final = 20_000_000
+_FORGET_DAYS: Final = 30
+_ETAGS: Final = ".etags"
+_MAGIC: Final = frozenset("*?[")
+_writing: Final = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What was laid out.
+
+    Attributes:
+        paths: files, folders and globs to look into, none in object storage any more.
+        failed: objects that no file can stand for, with the reason.
+    """
+
+    paths: tuple[str | Path, ...]
+    failed: tuple[tuple[Path, InputError], ...]
+
+
+def bucket_of(url: str, run: Run) -> Bucket:
+    """Return what lies below an address, asked as patiently as the settings say."""
+    return Bucket(url, retries=run.retries, delay_s=run.retry_delay_s)
+
+
+def lay_out(paths: Sequence[str | Path], settings: Settings, root: Path) -> Layout:
+    """Lay out the recordings of every address among the paths; what was laid out before goes.
+
+    Args:
+        paths: files, folders, globs and addresses.
+        settings: all settings.
+        root: folder of the dataset, absolute; its holder calls.
+
+    Raises:
+        ConfigError, EnvironmentProblem: an address is wrong, or its storage does not answer.
+    """
+    clear(root)
+    here: list[str | Path] = []
+    failed: list[tuple[Path, InputError]] = []
+    seen: set[str] = set()
+    for given in paths:
+        if not (isinstance(given, str) and is_url(given)):
+            here.append(given)
+            continue
+        try:
+            here.append(_lay_out(given, settings, root, failed, seen))
+        except TransientError as error:
+            raise EnvironmentProblem(error.message, hint=error.hint) from error
+    if seen:
+        _note_seen(root, seen)
+    return Layout(tuple(here), tuple(failed))
+
+
+def clear(root: Path) -> None:
+    """Remove every copy of what lies in object storage."""
+    shutil.rmtree(root / INBOX, ignore_errors=True)
+
+
+def recognised(source: Source, root: Path) -> Source:
+    """Return a source with the hash of its content, if its object has been read before."""
+    return replace(source, sha256=content_of(source.path, root))
+
+
+def content_of(path: Path, root: Path) -> str | None:
+    """Return the sha256 of a recording laid out here, ``GONE``, or None if it is not known."""
+    key = _key(path, root)
+    return _known(root).get(key, (None, ""))[0] if key else None
+
+
+def forget(root: Path, recording_id: str) -> None:
+    """Keep no hash of a recording's content; its object is left alone all the same."""
+    known = _known(root)
+    if any(sha256[:16] == recording_id for sha256, _ in known.values() if sha256):
+        _keep(root, {k: (GONE if s[:16] == recording_id else s, d) for k, (s, d) in known.items()})
+
+
+@contextmanager
+def at_hand(source: Source, settings: Settings, root: Path) -> Generator[Source]:
+    """Have a recording's content in its place within the block, its hash known; then no more.
+
+    Raises:
+        InputError: it is too large, or gone.
+        StoreError: there is no room for it.
+        TransientError: the storage did not answer, or the object changed.
+    """
+    url = address_of(source.path, root)
+    if not is_url(url):
+        yield source
+        return
+    whole = source.path.stat()
+    if whole.st_size > 1_000_000 * settings.video.max_file_mb:
+        raise InputError(
+            f"{source.path.name!r} is larger than {settings.video.max_file_mb:,} MB.",
+            hint="Raise the setting video.max_file_mb, or export it smaller.",
+        )
+    need_space(root, settings.run.min_free_mb + whole.st_size // 1_000_000)
+    key, etag = _key(source.path, root), _etag_file(source.path, root).read_text()
+    part = source.path.with_name(f".{hashlib.sha256(url.encode()).hexdigest()[:16]}.part")
+    above, _, name = url.rpartition("/")
+    bucket = bucket_of(above, settings.run)
+    try:
+        bucket.fetch(name, part)
+        now = bucket.described(name)
+        if now is None or now.etag != etag or part.stat().st_size != whole.st_size:
+            raise TransientError(
+                f"{source.path.name!r} changed while it was copied.",
+                hint="Run again once it is complete.",
+            )
+        os.utime(part, ns=(whole.st_mtime_ns, whole.st_mtime_ns))
+        part.replace(source.path)
+        sha256 = inboxes.content_sha256(source.path)
+        with _writing:
+            _keep(root, _known(root) | {key: (sha256, _today())})
+        yield replace(source, sha256=sha256)
+    finally:
+        part.unlink(missing_ok=True)
+        _stand_in(source.path, whole.st_size, whole.st_mtime_ns)
+
+
+def have_beside(address: str, settings: Settings, root: Path) -> Path:
+    """Return where a recording lies or would lie, with its transcript beside it if there is one.
+
+    Raises:
+        TransientError, EnvironmentProblem, ConfigError: object storage cannot be asked.
+    """
+    path = path_of(address, root)
+    if is_url(address) and not path.exists():
+        bucket = bucket_of(address.rpartition("/")[0], settings.run)
+        try:
+            found = bucket.listed_here()
+        finally:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _copy_beside(bucket, found, path.parent)
+    return path
+
+
+def _lay_out(
+    url: str,
+    settings: Settings,
+    root: Path,
+    failed: list[tuple[Path, InputError]],
+    seen: set[str],
+) -> str | Path:
+    """Lay out one address; return the path to look into instead."""
+    name, key = bucket_and_key(url)
+    parts = PurePosixPath(key).parts
+    fixed = next((n for n, part in enumerate(parts) if _MAGIC & set(part)), len(parts))
+    above = root.resolve() / INBOX / name
+    bucket = bucket_of("/".join((f"s3://{name}", *parts[:fixed])), settings.run)
+    found = bucket.listed()
+    endings = tuple(f".{ending.lower().lstrip('.')}" for ending in settings.discovery.extensions)
+    by_hand: str | None = None
+    if [*found] == [""]:  # the address of one object
+        by_hand = parts[-1]
+        bucket = bucket_of("/".join((f"s3://{name}", *parts[:-1])), settings.run)
+        found = {by_hand: found[""], **_beside(bucket.listed_here())}
+        fixed -= 1
+    folder = above.joinpath(*parts[:fixed])
+    folder.mkdir(parents=True, exist_ok=True)
+    for each, listed in found.items():
+        if any(part.startswith(".") for part in each.split("/")):
+            continue
+        if each == by_hand or (by_hand is None and each.lower().endswith(endings)):
+            path = folder / each
+            try:
+                _lay_one(path, each, listed, root)
+                seen.add(_key(path, root))
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                told = InputError(
+                    f"No file can be named like {each!r} in {bucket.url}: {reason}.",
+                    hint="Give the object another name.",
+                )
+                failed.append((path, told))
+    _copy_beside(bucket, found, folder)
+    if fixed == len(parts):
+        return folder
+    # A person's folder may hold brackets of its own.
+    return Path(_without_magic(folder), *parts[fixed:]) if by_hand is None else folder / by_hand
+
+
+def _without_magic(folder: Path) -> str:
+    return "".join(f"[{char}]" if char in _MAGIC else char for char in str(folder))
+
+
+def _lay_one(path: Path, name: str, listed: Listed, root: Path) -> None:
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError("it leads nowhere, or out of its folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _stand_in(path, listed.size, int(listed.modified_s * 1e9))
+    etag = _etag_file(path, root)
+    etag.parent.mkdir(parents=True, exist_ok=True)
+    etag.write_text(listed.etag)
+
+
+def _stand_in(path: Path, size: int, mtime_ns: int) -> None:
+    """Put a file without content in a recording's place; it takes no room on the disk."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+    with path.open("wb") as file:
+        file.truncate(size)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+def _beside(found: dict[str, Listed]) -> dict[str, Listed]:
+    return {
+        name: listed
+        for name, listed in found.items()
+        if name.lower().endswith(_BESIDE) and listed.size <= _MOST_BESIDE_BYTES
+    }
+
+
+def _copy_beside(bucket: Bucket, found: dict[str, Listed], folder: Path) -> None:
+    wanted = _beside(found)
+    safe = [name for name in wanted if not {"", ".", ".."} & set(name.split("/"))]
+    for name, data in bucket.read_all(safe):
+        # None that has no recording's folder to lie in, or a name that no file can have.
+        with suppress(OSError, ValueError):
+            (folder / name).write_bytes(data)
+
+
+def _etag_file(path: Path, root: Path) -> Path:
+    inbox = root.resolve() / INBOX
+    return inbox / _ETAGS / path.relative_to(inbox)
+
+
+def _key(path: Path, root: Path) -> str:
+    """Return what an object as it was listed is known by, empty for a file of this machine.
+
+    A hash, from which neither its name nor its content can be told.
+    """
+    url = address_of(path, root)
+    if not is_url(url):
+        return ""
+    try:
+        etag, status = _etag_file(path, root).read_text(), path.stat()
+    except OSError:
+        return ""
+    told = f"lecturepulse {url} {etag} {status.st_size} {status.st_mtime_ns}"
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+_Known = dict[str, tuple[str, str]]
+_read: Final[dict[Path, tuple[int, _Known]]] = {}
+
+
+def _known(root: Path) -> _Known:
+    path = root / KNOWN
+    try:
+        mtime_ns = path.stat().st_mtime_ns
+        if _read.get(path, (0,))[0] != mtime_ns:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            _read[path] = mtime_ns, {key: (value[0], value[1]) for key, value in stored.items()}
+        return dict(_read[path][1])
+    except (OSError, ValueError, TypeError, AttributeError, IndexError):
+        return {}  # then it is downloaded to find out
+
+
+def _keep(root: Path, known: _Known) -> None:
+    write_whole(root / KNOWN, json.dumps(known).encode())
+
+
+def _note_seen(root: Path, keys: Iterable[str]) -> None:
+    """Note that objects are still there; what has not been there for a month is forgotten."""
+    oldest = (date.fromisoformat(_today()) - timedelta(_FORGET_DAYS)).isoformat()
+    with _writing:
+        known = _known(root)
+        now = {k: (known[k][0], _today()) for k in keys if k in known}
+        _keep(root, {k: v for k, v in (known | now).items() if v[1] >= oldest})
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
