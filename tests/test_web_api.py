@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from schemathesis import Case
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests import lectures
 from tests.factories import examples
@@ -68,7 +69,9 @@ def test_answers_are_as_documented(site: Site, schema, method: str, path: str, n
     @hypothesis.given(case=operation.as_strategy())
     def ask(case: Case):
         answer = case.call(base_url=site.address)
-        case.validate_response(answer)
+        # That bytes are a picture, or a text SQL, no schema can say.
+        opaque = [positive_data_acceptance] if method == "POST" else []
+        case.validate_response(answer, excluded_checks=opaque)
         told = answer.text
         assert "Traceback" not in told
         assert str(REPO) not in told and str(site.out) not in told
