@@ -51,7 +51,11 @@ def delegate(footage: Footage, part: Segment) -> Path:
 def employed(count: int) -> Generator[None]:
     """Have ``delegate`` use so many worker processes within the block; none for one.
 
-    They are started when they are needed first, and kept, with the model they loaded.
+    They are started now, beside whatever is planned meanwhile, and kept, with the model they
+    loaded.
+
+    Raises:
+        EnvironmentProblem: a process cannot be started.
     """
     if count == 1:
         yield
@@ -67,11 +71,16 @@ def employed(count: int) -> Generator[None]:
 
 class _Crew:
     def __init__(self, count: int) -> None:
-        # The one that came free last is taken first, so that no more are started than needed.
+        # The one that came free last is taken first: it has loaded its model.
         self._places: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         self._count = count
-        for _ in range(count):
-            self._places.put(None)
+        try:
+            for _ in range(count):
+                self._places.put(_Worker())
+        except EnvironmentProblem:
+            self._count = self._places.qsize()
+            self.dismiss()
+            raise
 
     def look(self, footage: Footage, part: Segment) -> Path:
         worker = self._places.get()
