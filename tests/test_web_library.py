@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("library")
     lectures.write_lectures(home / "out")
     with serving(
-        home, WEB__REQUESTS_PER_MINUTE="5000", WEB__QUERY_S="2", WEB__QUERY_ROWS="700"
+        home, WEB__REQUESTS_PER_MINUTE="5000", WEB__QUERY_S="4", WEB__QUERY_ROWS="700"
     ) as running:
         yield running
 
@@ -251,14 +251,14 @@ def test_what_a_database_knows_about_its_machine_is_not_told(site: Site):
             "unreadable",
         ),
         ("select list(a) from range(3000000000) t(a)", "unreadable"),
-        ("select repeat('x', 900000) from range(600)", "too-large"),
+        ("select repeat('x', 400000) from range(250)", "too-large"),
     ],
 )
 def test_a_question_without_end_is_ended(site: Site, sql: str, kind: str):
     began = time.monotonic()
     answer = asked(site, sql)
     assert answer.json()["type"] == f"/problems#{kind}"
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     assert asked(site, "select 1").json()["rows"] == [[1]]
 
 
