@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from fer_core import audit
 from fer_core.records import EMOTIONS
 from fer_core.store import Store
 from tests import pages
+from tests.hostile import archive, bomb_png, cut, damaged
 from tests.sites import EXAMPLE, REPO, Site, class_clip, class_picture, encoded, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -136,37 +134,6 @@ def test_the_page_draws_each_face_and_its_bars(site: Site):
     assert len(pages.of_class(root, "bars")) == 9
     assert "9 faces were found" in page.text
     assert "<b>" not in page.text.replace("<bdi>", "")
-
-
-@cache
-def bomb_png(side: int) -> bytes:
-    """Return a black PNG that is far larger than its file."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    packed = zlib.compressobj(1)
-    rows = b"".join(packed.compress(b"\0" * (3 * side + 1)) for _ in range(side)) + packed.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
-def archive() -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as packed:
-        packed.writestr("a.html", "<script>alert(1)</script>")
-    return file.getvalue()
-
-
-def cut(data: bytes) -> bytes:
-    return data[: len(data) // 2]
-
-
-def damaged(data: bytes) -> bytes:
-    """Return a picture whose rows are torn, but not its end."""
-    return data[:200] + b"\x00" * (len(data) - 400) + data[-200:]
 
 
 PICTURES: dict[str, tuple[Callable[[], bytes], int, str]] = {
@@ -396,8 +363,6 @@ def test_a_killed_server_leaves_uploads_only_until_the_next(tmp_path: Path, clip
 
 
 def test_pictures_are_read_many_at_once_or_told_to_wait(site: Site):
-    from concurrent.futures import ThreadPoolExecutor
-
     picture = encoded(class_picture(), ".jpg")
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: send(site, picture), range(12)))

@@ -26,7 +26,7 @@ from flask import Blueprint, Response, current_app, render_template, request
 from fer_core import audit, process
 from fer_core.errors import StoreError
 from fer_core.schema import TABLES
-from fer_core.web.asked import HIDDEN, NOTHING, WRONG
+from fer_core.web.asked import HIDDEN, LATE, NOTHING, WRONG
 from fer_core.web.common import common
 from fer_core.web.plot import plot_of
 from fer_core.web.problems import Problem, without_paths
@@ -37,7 +37,8 @@ _MOST_BYTES: Final = 64_000_000
 _LONGEST_SQL: Final = 20_000
 _SHOWN_ROWS: Final = 500
 _AT_ONCE: Final = 2
-_START_S: Final = 5.0
+# A process may take a while to start, and a single step of a question cannot be interrupted.
+_GRACE_S: Final = 20.0
 _LONGEST_WAIT_S: Final = 20.0
 
 _turns: Final = BoundedSemaphore(_AT_ONCE)
@@ -101,23 +102,22 @@ def answer_to(sql: str, *, form: str) -> Answer:
         "sql": sql,
         "rows": limits.query_rows,
         "memory_mb": limits.query_mb,
+        "limit_s": limits.query_s,
     }
     if not _turns.acquire(timeout=_LONGEST_WAIT_S):
         raise Problem("busy", "Too many questions wait already.", retry_after_s=10)
     try:
         output, ended = process.run(
             [sys.executable, "-P", "-c", _program(), json.dumps(task)],
-            limit_s=limits.query_s + _START_S,
+            limit_s=limits.query_s + _GRACE_S,
             max_output_bytes=_MOST_BYTES,
         )
     except TimeoutError:
-        raise Problem(
-            "unreadable",
-            f"The question took longer than {limits.query_s:g} seconds and was ended.",
-            hint="Ask for less: one course, one month, or means.",
-        ) from None
+        raise _late(limits.query_s) from None
     finally:
         _turns.release()
+    if ended.returncode == LATE:
+        raise _late(limits.query_s)
     answer = _read(output, ended, limits.query_rows)
     _note_export(sql, form, answer.table.num_rows)
     return answer
@@ -151,6 +151,14 @@ def _read(output: bytes, ended: process.Ended, rows: int) -> Answer:
             hint="Ask for less: fewer columns, or means.",
         ) from None
     return Answer(table.slice(0, rows), table.num_rows > rows)
+
+
+def _late(limit_s: float) -> Problem:
+    return Problem(
+        "unreadable",
+        f"The question took longer than {limit_s:g} seconds and was ended.",
+        hint="Ask for less: one course, one month, or means.",
+    )
 
 
 def _note_export(sql: str, form: str, rows: int) -> None:

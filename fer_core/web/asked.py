@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ WRONG: Final = 3
 NOTHING: Final = 4
 """Exit status of a statement that returns no rows."""
 
+LATE: Final = 5
+"""Exit status of a question that took too long."""
+
 HIDDEN: Final = {
     "recordings": frozenset({"source_path", "error_log"}),
     "runs": frozenset({"host"}),
@@ -41,7 +45,7 @@ def answer_question(given: str) -> None:
     """Answer one question; write an Arrow stream with one row more than wanted, if there is one.
 
     Args:
-        given: JSON of ``root``, ``sql``, ``rows`` and ``memory_mb``.
+        given: JSON of ``root``, ``sql``, ``rows``, ``memory_mb`` and ``limit_s``.
     """
     task: dict[str, Any] = json.loads(given)
     os.environ["HOME"] = "/"  # the database would tell where its own folders are
@@ -56,10 +60,16 @@ def answer_question(given: str) -> None:
             memory_limit=f"{task['memory_mb'] // 2}MB",
             temp_directory="",
         )
+        clock = threading.Timer(task["limit_s"], connection.interrupt)
+        clock.daemon = True
+        clock.start()
         answer = connection.sql(task["sql"])
         if answer is None:  # pyright: ignore[reportUnnecessaryComparison]
             sys.exit(NOTHING)
         table: pa.Table = answer.limit(task["rows"] + 1).to_arrow_table()
+        clock.cancel()
+    except duckdb.InterruptException:
+        sys.exit(LATE)
     except duckdb.Error as error:
         sys.stderr.write(f"{query.wrong_question(error).message}\n")
         sys.exit(WRONG)

@@ -27,7 +27,7 @@ def marked_picture(image: NDArray[np.uint8], seen: Reading) -> Markup:
         seen: its faces.
     """
     width, height = seen.size_px
-    size = max(width, height) / 30
+    size = max(width, height) / 36
     parts = [
         tag("title", _described(seen), id="picture-title"),
         tag("desc", "Each face is numbered; the list tells what was read.", id="picture-desc"),
@@ -41,10 +41,8 @@ def marked_picture(image: NDArray[np.uint8], seen: Reading) -> Markup:
             tag("circle", cx=x, cy=y, r=max(1.5, high / 50), class_="point")
             for x, y in seen.faces.landmarks[k].tolist()
         ]
-        at = top - label / 4 if top > 1.3 * label else top + high + label
-        parts.append(
-            tag("text", str(k + 1), x=left, y=at, font_size=number(label), class_="face-number")
-        )
+        at = {"x": left + label / 5, "y": top + label}
+        parts.append(tag("text", str(k + 1), **at, font_size=number(label), class_="face-number"))
     return tag(
         "svg",
         *parts,

@@ -309,7 +309,8 @@ class Jobs:
                 hint="Send a shorter video.",
             )
             self._end(job, "failed")
-        elif facts["status"] == "failed":
+        elif facts["status"] == "failed" or facts["page"] is None:
+            # Without a page: deleted before, and not to be read again by itself.
             kind = "unreadable" if facts["message"] else "not-ready"
             message = facts["message"].replace(str(job.path), job.path.name)
             job.refused = Problem(kind, message, hint=facts["hint"])
