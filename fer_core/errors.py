@@ -9,7 +9,9 @@
     │   ├── AssetMissing         weights or templates are not there
     │   └── AssetCorrupt         … or are not the ones that were published
     ├── InputError               this recording cannot be read; never retried   exit 1
+    │   └── Gone                 what is asked for is not there (any more)
     ├── TransientError           may work a minute later; retried               exit 1
+    │   └── Busy                 there is as much to do as the machine may take
     └── StoreError               the dataset cannot be written or read          exit 3
 
 ``InputError`` and ``TransientError`` concern one recording: the night goes on without it.
@@ -87,10 +89,22 @@ class InputError(LecturePulseError):
     code = "input"
 
 
+class Gone(InputError):
+    """What is asked for has ended, or never was."""
+
+    code = "gone"
+
+
 class TransientError(LecturePulseError):
     """Something that may work a minute later; worth a retry."""
 
     code = "transient"
+
+
+class Busy(TransientError):
+    """There is as much to do as the machine may take; to be asked again a little later."""
+
+    code = "busy"
 
 
 class StoreError(LecturePulseError):

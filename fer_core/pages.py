@@ -49,7 +49,7 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
             hint='List them: lecturepulse query "select recording_id, title from recordings"',
         )
     name = store.page(Place(row["course"], row["month"], recording_id))
-    source = Path(row["source_path"])
+    source = source_of(row)
     faces = store.read("faces", recording_id)
     material = report.Material(
         recording=row,
@@ -57,16 +57,17 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         moments=store.read("moments", recording_id),
         marks=store.read("marks", recording_id),
         faces=None if faces.empty else faces,
-        transcript=transcript.spoken_beside(source, exclude.spans_of(row["exclusions"])),
+        transcript=source and transcript.spoken_beside(source, exclude.spans_of(row["exclusions"])),
         kept_until=_kept_until(store, row, settings.retention.days),
         earlier=store.course(row["course"]),
     )
     html = report.lecture_page(
         material,
         course_name=row["course"],
-        time_link=settings.report.time_link,
+        # There is nothing to link to of what was seen live.
+        time_link=settings.report.time_link if source else "",
         index_href=f"../{INDEX}",
-        video_href=_href(source, (store.reports / name).parent),
+        video_href=source and _href(source, (store.reports / name).parent),
         text=words(settings.report.language, settings.report.timezone),
     )
     return store.write_page(name, html)
@@ -116,13 +117,19 @@ def is_current(store: Store, recording_id: str, told: Mapping[str, str | None]) 
         return False
     if any(row[name] != value for name, value in told.items()):
         return False
-    return row["transcript_sha256"] == transcript.fingerprint(Path(row["source_path"]))
+    source = source_of(row)
+    return row["transcript_sha256"] == (source and transcript.fingerprint(source))
 
 
 def remove(store: Store, recording_id: str) -> None:
     """Remove a lecture's page; the index is drawn anew at the end of the run."""
     if page := path(store, recording_id):
         page.unlink(missing_ok=True)
+
+
+def source_of(row: Mapping[Any, Any]) -> Path | None:
+    """Return where a recording's file was when it was read; None of a live one, which had none."""
+    return Path(str(row["source_path"])) if row["source_path"] else None
 
 
 def made_on(row: Mapping[Any, Any], mtime_ns: int) -> date:

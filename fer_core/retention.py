@@ -39,7 +39,7 @@ class Removal:
         made_on: the day its age counts from.
         tables: the tables to delete; None for everything there is of it.
         course: what it belongs to.
-        source: where its file was when it was read; None of one that was not finished.
+        source: where its file was when it was read; None of one that was not finished, or live.
     """
 
     recording_id: str
@@ -197,7 +197,7 @@ def _all(store: Store) -> list[Removal]:
                 read.get(row["recording_id"], datetime.now(UTC)).date(),
             ),
             None,
-            Path(str(row["source_path"])),
+            pages.source_of(row),
         )
         for row in known.to_dict("records")
     ]

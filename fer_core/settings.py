@@ -256,6 +256,20 @@ class Run(Section):
     retry_delay_s: float = Field(5, ge=0, description="Pause before the first of them, seconds.")
 
 
+class Live(Section):
+    """The live view of a camera."""
+
+    viewers: int = Field(
+        4, ge=0, le=64, description="Most who look at once; one more is told to wait. 0: nobody."
+    )
+    idle_s: float = Field(
+        20, ge=1, le=3600, description="A view without a picture for so long is ended, seconds."
+    )
+    max_minutes: int = Field(
+        180, ge=1, le=12 * 60, description="No more than this is recorded of a view, minutes."
+    )
+
+
 class Web(Section):
     """The web interface: who reaches it, and how much it takes."""
 
@@ -341,6 +355,7 @@ class Settings(BaseSettings):
     privacy: Privacy = Privacy()  # pyright: ignore[reportCallIssue]
     retention: Retention = Retention()  # pyright: ignore[reportCallIssue]
     report: Report = Report()  # pyright: ignore[reportCallIssue]
+    live: Live = Live()  # pyright: ignore[reportCallIssue]
     run: Run = Run()  # pyright: ignore[reportCallIssue]
     web: Web = Web()  # pyright: ignore[reportCallIssue]
 
