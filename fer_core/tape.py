@@ -80,14 +80,12 @@ class Tape:
             return None
         end_s = self._shot.time_s
         self._sample_before(math.nextafter(end_s, math.inf))
-        # Never at odds with the number of samples; a single picture lasts a moment, too.
-        after = (self._samples[-1] + 1) / self._rate_hz
         return Observations(
             rate_hz=self._rate_hz,
             samples=np.array(self._samples, np.int64),
             faces=Faces.concat(self._faces),
             decode_failures=0,
-            content_end_s=min(max(end_s, self._samples[-1] / self._rate_hz), after),
+            content_end_s=end_s,
             thumbnails=np.array(self._thumbnails, np.uint8).reshape(-1, *THUMBNAIL_PX),
         )
 
