@@ -143,7 +143,7 @@ def _conclude(store: Store, path: Path, settings: Settings) -> Outcome:
     fault = None
     if about["full"]:
         fault = InputError(
-            f"It went on after {observations.content_end_s / 60:.0f} minutes; only those were "
+            f"It was longer than {recorded.settings.live.max_minutes} min; only those were "
             "recorded.",
             hint="Raise the setting live.max_minutes.",
         )

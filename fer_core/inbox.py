@@ -322,8 +322,13 @@ def _read_sidecar(path: Path) -> Sidecar:
         ) from error
 
 
-def printable(text: str) -> str:
-    """Return a name fit for tables, pages and logs: one line, no control characters."""
+def printable(text: str, otherwise: str = "recordings") -> str:
+    """Return a name fit for tables, pages and logs: one line, no control characters.
+
+    Args:
+        text: any.
+        otherwise: what to return if nothing is left of it.
+    """
     # Names from a file system may hold bytes that are no text (lone surrogates).
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() else " " for c in text).strip()[:200] or "recordings"
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:200] or otherwise

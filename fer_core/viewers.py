@@ -144,7 +144,7 @@ class Viewers:
         with viewer.ending:
             if viewer.on_air is not None:
                 raise InputError("This view is being recorded.", hint="Stop it first.")
-            named = inbox.printable(course) if course.strip() else _COURSE
+            named = inbox.printable(course, _COURSE)
             viewer.on_air = OnAir.now(named, viewer.view.permission, self._settings)
             viewer.view.record(60 * self._settings.live.max_minutes)
         return viewer.on_air

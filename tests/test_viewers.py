@@ -1,0 +1,393 @@
+"""Those who look live, and what becomes of what they record: bounded, and nothing lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_core import aired, audit, checkpoint, doctor, viewers
+from fer_core.errors import Busy, Gone, InputError, StoreError
+from fer_core.records import EMOTIONS
+from fer_core.settings import Settings
+from fer_core.store import Store
+from fer_core.viewers import Viewers
+from tests import cameras, clips, pages
+from tests.conftest import Command
+
+PICTURES = cameras.pictures()
+PROBS = [f"p_{name}" for name in EMOTIONS]
+
+
+class Clock:
+    """A clock that is put forward by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+Open = Callable[..., Viewers]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    """Open a registry that no thread looks after, on a clock of ours."""
+    made: list[Viewers] = []
+
+    def make(**sections: Any) -> Viewers:
+        registry = Viewers(cameras.settings(tmp_path / "out", **sections), Clock())
+        registry.start = lambda: None
+        made.append(registry)
+        return registry
+
+    yield make
+    for registry in made:
+        registry.shut()
+
+
+def show(registry: Viewers, secret: str, count: int = len(PICTURES), start_s: float = 0.0) -> None:
+    for number, data in enumerate(PICTURES[:count]):
+        registry._clock.now += 1 / cameras.RATE_HZ
+        registry.see(secret, data, start_s + number / cameras.RATE_HZ)
+
+
+def settings_of(registry: Viewers) -> Settings:
+    return registry._settings
+
+
+def record(registry: Viewers, course: str = "biology 101", count: int = len(PICTURES)) -> str:
+    """Record all pictures; return the recording's id."""
+    secret, _ = registry.open()
+    registry.record(secret, course)
+    show(registry, secret, count)
+    on_air = registry.stop(secret)
+    registry.close(secret)
+    assert on_air is not None
+    return on_air.recording_id
+
+
+def conclude(registry: Viewers) -> list[Any]:
+    return list(aired.conclude_waiting(registry.store, settings_of(registry)))
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_one_too_many_is_told_to_wait(opened: Open):
+    registry = opened(live={"viewers": 2})
+    first, _ = registry.open()
+    registry.open()
+
+    with pytest.raises(Busy, match="2 are looking"):
+        registry.open()
+
+    registry.close(first)
+    registry.open()
+    with pytest.raises(Busy, match="switched off"):
+        opened(live={"viewers": 0}).open()
+
+
+def test_a_view_that_sends_nothing_is_ended(opened: Open):
+    registry = opened(live={"viewers": 1, "idle_s": 20})
+    quiet, _ = registry.open()
+    registry._clock.now += 20.5
+
+    registry.open()
+
+    with pytest.raises(Gone, match="has ended"):
+        registry.see(quiet, PICTURES[0], 0)
+
+
+@pytest.mark.parametrize("secret", ["", "x" * 22, "../etc"])
+def test_an_unknown_view_is_gone(opened: Open, secret: str):
+    registry = opened()
+    for ask in (registry.stop, lambda s: registry.record(s, ""), lambda s: registry.see(s, b"", 0)):
+        with pytest.raises(Gone):
+            ask(secret)
+
+
+def test_a_picture_beyond_the_cores_is_refused_not_queued(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(viewers.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(viewers, "PATIENCE_S", 0.01)
+    registry = opened()
+    (one, view), (other, _) = registry.open(), registry.open()
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(data: bytes, captured_s: float) -> None:
+        entered.set()
+        assert leave.wait(20)
+
+    monkeypatch.setattr(view, "see", slow)
+    busy = threading.Thread(target=registry.see, args=(one, PICTURES[0], 0))
+    busy.start()
+    assert entered.wait(20)
+    with pytest.raises(Busy, match="as many pictures"):
+        registry.see(other, PICTURES[0], 0)
+    with pytest.raises(Busy, match="last picture"):
+        registry.see(one, PICTURES[0], 0)
+    leave.set()
+    busy.join()
+
+    assert len(registry.see(other, PICTURES[0], 0).faces) == cameras.PEOPLE
+
+
+def test_nothing_is_stored_unless_somebody_records(opened: Open, tmp_path: Path):
+    registry = opened()
+    secret, _ = registry.open()
+    show(registry, secret)
+    registry.close(secret)
+    registry.shut()
+    assert not (tmp_path / "out").exists()
+
+    # Nor while it is recorded, nor when it is not wanted after all.
+    registry = opened()
+    secret, _ = registry.open()
+    registry.record(secret, "")
+    show(registry, secret)
+    assert registry.stop(secret, keep=False) is None
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_one_recording_a_view(opened: Open):
+    registry = opened()
+    secret, _ = registry.open()
+    assert registry.stop(secret) is None
+    registry.record(secret, "")
+    with pytest.raises(InputError, match="being recorded"):
+        registry.record(secret, "")
+
+
+def test_what_waits_is_faces_and_numbers_never_a_picture(opened: Open, tmp_path: Path):
+    registry = opened()
+    recording_id = record(registry)
+
+    folder = tmp_path / "out" / "work" / recording_id / "live"
+    assert files(folder) == {"about.json", "seen.npz"}
+    with np.load(folder / "seen.npz", allow_pickle=False) as arrays:
+        assert {arrays[name].ndim for name in arrays} <= {0, 1, 2, 3}
+        assert arrays["thumbnails"].shape == (12, 27, 48)
+        assert sum(arrays[name].nbytes for name in arrays) < 40_000
+    for path in folder.iterdir():
+        assert b"\xff\xd8\xff" not in path.read_bytes()
+
+
+def test_a_live_recording_becomes_what_a_file_of_it_becomes(
+    opened: Open, tmp_path: Path, command: Command
+):
+    """The same pictures, live and at night: the same people, and nearly the same expressions."""
+    registry = opened()
+    recording_id = record(registry)
+    (outcome,) = conclude(registry)
+    (tmp_path / "inbox" / "biology 101").mkdir(parents=True)
+    file = tmp_path / "inbox" / "biology 101" / "lesson.mp4"
+    clips.ffmpeg("-i", cameras.EXAMPLE, "-t", "11.6", "-c", "copy", "-an", file)
+    code, said = command("run", "inbox", "--jurisdiction", "IN", "--no-prefect")
+
+    assert code == 0, said
+    assert (outcome.status, outcome.people) == ("done", cameras.PEOPLE)
+    store = Store(tmp_path / "out")
+    rows = store.all("recordings").set_index("recording_id")
+    live, night = rows.loc[recording_id], rows.drop(recording_id).iloc[0]
+    same = "course mode jurisdiction rate_hz seconds seconds_suppressed min_group settings_hash"
+    same += " model model_sha256 schema_version width height people_median people_max"
+    for column in (*same.split(), "tracks", "detector_sha256", "engagement_weights"):
+        assert live[column] == night[column], column
+    assert live["source_path"] == "" and pd.isna(live["source_sha256"])
+    assert live["source_name"].startswith("live 20")
+    assert (live["container"], live["decode_failures"], live["source_bytes"]) == ("live", 0, 0)
+    one = store.read("seconds", recording_id)
+    other = store.read("seconds", night.name)
+    for column in ("second", "frames", "faces", "suppressed", "left_out"):
+        assert one[column].tolist() == other[column].tolist(), column
+    # What JPEG does to a face moves its probabilities a little.
+    assert (one[PROBS] - other[PROBS]).abs().mean(axis=None) < 0.02
+    assert store.read("runs", recording_id)["runner"].tolist() == ["live"]
+    # Both stand on pages of one kind, and in one index.
+    root = pages.check(Path(str(outcome.page)).read_text("utf-8"))
+    assert "a live camera; its pictures were not kept" in pages.text_of(root)
+    assert "9 people" in pages.text_of(pages.by_id(root, "minute"))
+    assert recording_id in (tmp_path / "out/reports/index.html").read_text("utf-8")
+    lines = [line for line in audit.lines(tmp_path / "out") if line["event"] == "processed"]
+    assert [line["live"] for line in lines] == [True, False]
+
+
+@pytest.fixture
+def kept(opened: Open) -> tuple[Viewers, str]:
+    """A short live recording in the tables."""
+    registry = opened()
+    recording_id = record(registry, count=5)
+    conclude(registry)
+    return registry, recording_id
+
+
+def test_nights_reports_purges_and_doctors_know_live_recordings(
+    kept: tuple[Viewers, str], inbox: Path, night: Any, command: Command, tmp_path: Path
+):
+    registry, recording_id = kept
+    store = registry.store
+    before = {path: path.read_bytes() for path in store.tables.rglob(f"{recording_id}.parquet")}
+
+    assert night()[0] == 0
+    assert night()[0] == 0
+    (inbox / "class.mp4").rename(inbox / "moved.mp4")
+    assert night()[0] == 0
+
+    assert {p: p.read_bytes() for p in store.tables.rglob(f"{recording_id}.parquet")} == before
+    findings = {found.name: found for found in doctor.examine(settings_of(registry))}
+    assert findings["dataset"].good, findings["dataset"].seen
+    assert findings["tables"].seen == "2 done"
+    page = next(store.reports.rglob(f"{recording_id}.html"))
+    page.unlink()
+    assert command("report", "--all")[0] == 0
+    links = [
+        e.get("href") or "" for e in pages.check(page.read_text("utf-8")).iter() if e.get("href")
+    ]
+    assert not [link for link in links if "live" in link or "#t=" in link]
+    code, said = command("purge", "--recording", recording_id)
+    assert code == 0 and "live 20" in said and "1 would be deleted" in said
+    code, said = command("purge", "--recording", recording_id, "--yes")
+    assert code == 0 and "still there" not in said
+    assert not [name for name in files(tmp_path / "out") if recording_id in name]
+    assert audit.reference(recording_id) in audit.purged(store.root)
+
+
+def test_retention_counts_from_the_start(kept: tuple[Viewers, str], monkeypatch: Any):
+    registry, recording_id = kept
+    from datetime import UTC, datetime, timedelta
+
+    from fer_core import retention
+
+    limited = settings_of(registry).model_copy(
+        update={"retention": settings_of(registry).retention.model_copy(update={"days": 3})}
+    )
+    now = datetime.now(UTC)
+    assert retention.expired(registry.store, limited, now + timedelta(3)) == []
+    (found,) = retention.expired(registry.store, limited, now + timedelta(5))
+    assert (found.recording_id, found.source) == (recording_id, None)
+
+
+def test_while_a_night_is_running_it_waits_and_says_so(opened: Open, tmp_path: Path):
+    registry = opened()
+    recording_id = record(registry, count=4)
+    with Store(tmp_path / "out").writing():
+        registry._conclude()
+        state, why = registry.state(recording_id)
+        assert state == "waiting" and "Another run is writing" in why
+        with pytest.raises(StoreError):
+            conclude(registry)
+
+    # This process ends; another one finds what was put by.
+    registry.shut()
+    later = Viewers(settings_of(registry))
+    later.start()
+    deadline = time.monotonic() + 60
+    while later.state(recording_id)[0] == "waiting":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert later.state(recording_id) == ("done", "")
+    later.shut()
+    assert not (tmp_path / "out" / "work" / recording_id).exists()
+    assert later.state("0" * 16)[0] == "unknown"
+
+
+def test_settings_of_later_do_not_change_what_was_recorded(opened: Open):
+    registry = opened(privacy={"min_group": 3}, sampling={"rate_hz": 2})
+    recording_id = record(registry, count=6)
+    registry.shut()
+
+    later = opened(privacy={"min_group": 20}, deployment={"jurisdiction": "DE"})
+    conclude(later)
+
+    row = later.store.recording(recording_id)
+    assert row is not None
+    assert (row["min_group"], row["rate_hz"], row["mode"]) == (3, 2, "emotion")
+    assert row["jurisdiction"] == "IN"
+
+
+def test_presence_mode_writes_no_expression(opened: Open):
+    registry = opened(deployment={"jurisdiction": "DE"})
+    recording_id = record(registry, count=6)
+    (outcome,) = conclude(registry)
+
+    seconds = registry.store.read("seconds", recording_id)
+    assert seconds[[*PROBS, "engagement", "uncertain"]].isna().all(axis=None)
+    assert seconds["faces"].tolist() == [cameras.PEOPLE] * 3
+    assert "Article 5(1)(f)" in Path(str(outcome.page)).read_text("utf-8")
+
+
+def test_a_view_that_ends_while_it_records_keeps_what_there_is(opened: Open):
+    registry = opened(live={"idle_s": 5})
+    secret, _ = registry.open()
+    registry.record(secret, " \x07 ")
+    show(registry, secret, 4)
+    registry._clock.now += 6
+
+    registry.end_quiet()
+
+    (outcome,) = conclude(registry)
+    row = registry.store.recording(str(outcome.recording_id))
+    assert row is not None and (row["course"], row["seconds"]) == ("live", 2)
+
+
+def test_beyond_its_limit_a_recording_is_partial(opened: Open, monkeypatch: pytest.MonkeyPatch):
+    registry = opened(live={"max_minutes": 1})
+    secret, _ = registry.open()
+    registry.record(secret, "")
+    for start_s in (0, 52, 61):
+        registry._clock.now += 60
+        show(registry, secret, 3, start_s)
+    on_air = registry.stop(secret)
+
+    (outcome,) = conclude(registry)
+
+    assert outcome.status == "partial" and "only those were recorded" in outcome.message
+    assert on_air is not None
+    row = registry.store.recording(on_air.recording_id)
+    assert row is not None and (row["seconds"], row["seconds_without_frames"]) == (54, 49)
+
+
+def test_a_full_disk_loses_nothing(opened: Open, monkeypatch: pytest.MonkeyPatch):
+    registry = opened()
+    secret, _ = registry.open()
+    registry.record(secret, "")
+    show(registry, secret, 4)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "keep", full)
+        with pytest.raises(StoreError, match="No space"):
+            registry.stop(secret)
+    on_air = registry.stop(secret)
+
+    assert on_air is not None
+    (outcome,) = conclude(registry)
+    assert outcome.recording_id == on_air.recording_id
+
+
+def test_one_that_cannot_be_concluded_does_not_stop_the_others(
+    opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    registry = opened()
+    broken, good = record(registry, count=3), record(registry, count=3)
+    (tmp_path / "out/work" / broken / "live/seen.npz").write_bytes(b"torn")
+
+    (outcome,) = conclude(registry)
+
+    assert outcome.recording_id == good
+    assert registry.state(broken)[0] == "failed"
+    assert "cannot be concluded" in caplog.text
+    caplog.clear()
