@@ -102,9 +102,20 @@ class TransientError(LecturePulseError):
 
 
 class Busy(TransientError):
-    """There is as much to do as the machine may take; to be asked again a little later."""
+    """There is as much to do as the machine may take.
+
+    Args:
+        message, hint, detail: as of every error.
+        retry_after_s: when to ask again, seconds.
+    """
 
     code = "busy"
+
+    def __init__(
+        self, message: str, *, hint: str = "", detail: str = "", retry_after_s: int = 1
+    ) -> None:
+        super().__init__(message, hint=hint, detail=detail)
+        self.retry_after_s = retry_after_s
 
 
 class StoreError(LecturePulseError):

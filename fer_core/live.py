@@ -9,30 +9,28 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core import align, assets, engagement, exclude, policy, segment
+from fer_core import assets, engagement, exclude, policy, segment
 from fer_core.checkpoint import Effort
 from fer_core.detect import QuickSearch, YuNet
 from fer_core.errors import InputError
 from fer_core.jpeg import open_jpeg
-from fer_core.records import Faces, Frame, Observations
-from fer_core.settings import Classification, Settings
+from fer_core.picture import Reading, read_faces
+from fer_core.records import FACE_SIZE_PX, Faces, Frame, Observations
+from fer_core.settings import Settings
 from fer_core.tape import Tape
 
 RATE_HZ: Final = 5
 """Most pictures a second that a page sends."""
 
 _AHEAD_S: Final = 10.0
-
-Unread = Literal["", "presence", "small", "turned", "unclear"]
-"""Why a face does not count; empty if it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,7 @@ class Seen:
 
     Attributes:
         time_s: when it was taken, seconds since the first one.
-        size_px: its width and height.
-        faces: found in it; read where they are large enough and the mode allows.
-        facing: ``(n,)`` how directly each is turned to the camera.
-        unread: ``(n)`` why each does not count.
+        reading: the faces in it.
         seconds: those that have ended since the picture before.
         recorded_s: seconds recorded so far; None while nothing is.
         full: whether recording has come to its limit.
@@ -75,10 +70,7 @@ class Seen:
     """
 
     time_s: float
-    size_px: tuple[int, int]
-    faces: Faces
-    facing: NDArray[np.float32]
-    unread: tuple[Unread, ...]
+    reading: Reading
     seconds: tuple[Second, ...]
     recorded_s: float | None
     full: bool
@@ -115,12 +107,21 @@ class View:
         self._detector = QuickSearch(YuNet(settings.detection), settings.detection, RATE_HZ)
         self._first: tuple[float, float] | None = None
         self._last_s = -1.0
-        self._now: list[tuple[Faces, NDArray[np.bool_]]] = []
+        self._now: list[Reading] = []
         self._tape: Tape | None = None
         self._tape_from_s: float | None = None
         self._effort = Effort()
         # OpenCV's network may not be shared; and pictures have their order.
         self._looking = threading.Lock()
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Load what the first picture would have to wait for."""
+        blank = np.zeros((720, 1280, 3), np.uint8)
+        self._detector.detect(Frame(-RATE_HZ, Fraction(-1), blank))
+        if self.model is not None:
+            reads = segment.classifier(self.model, mirror=self._settings.classification.mirror)
+            reads.classify(np.zeros((1, FACE_SIZE_PX, FACE_SIZE_PX), np.uint8))
 
     @property
     def is_recording(self) -> bool:
@@ -145,17 +146,15 @@ class View:
             image = exclude.black_out(image, self._settings.privacy.exclude, self._since(time_s))
             faces, grey = self._find(image, time_s)
             found_cpu_s = time.thread_time()
-            faces = self._read(faces, grey)
-            facing = engagement.facing(faces.landmarks)
-            unread = _unread(faces, facing, self._settings.classification, reads=bool(self.model))
+            reading = read_faces(faces, grey, self.model, self._settings.classification)
             before = max(0, int(self._last_s))
             ended = (self._end_second(before),) if int(time_s) > before else ()
-            self._now.append((faces, np.array([not why for why in unread], np.bool_)))
+            self._now.append(reading)
             self._last_s = time_s
             if self._tape is not None:
                 if self._tape_from_s is None:
                     self._tape_from_s = time_s
-                self._tape.add(time_s, grey, faces)
+                self._tape.add(time_s, grey, reading.faces)
                 self._effort += Effort(
                     decoded_cpu_s - began_cpu_s,
                     found_cpu_s - decoded_cpu_s,
@@ -163,10 +162,7 @@ class View:
                 )
             return Seen(
                 time_s=time_s,
-                size_px=(grey.shape[1], grey.shape[0]),
-                faces=faces,
-                facing=facing,
-                unread=unread,
+                reading=reading,
                 seconds=ended,
                 recorded_s=self._tape.length_s if self._tape else None,
                 full=self._tape is not None and self._tape.full,
@@ -215,51 +211,24 @@ class View:
             faces = faces.only(keep)
         return faces, grey
 
-    def _read(self, faces: Faces, grey: NDArray[np.uint8]) -> Faces:
-        settings = self._settings.classification
-        large: NDArray[np.bool_] = faces.box[:, 3] >= settings.min_face_px
-        if self.model is None or not large.any():
-            return faces
-        crops = align.align_faces(grey, faces.landmarks[large])
-        probs = faces.probs.copy()
-        probs[large] = segment.classifier(self.model, mirror=settings.mirror).classify(crops)
-        return replace(faces, probs=probs)
-
     def _end_second(self, second: int) -> Second:
         """Sum up the pictures of a second."""
         seen, self._now = self._now, []
-        most = max((len(faces) for faces, _ in seen), default=0)
-        scored = max((int(counts.sum()) for _, counts in seen), default=0)
-        faces = Faces.concat([part for part, _ in seen])
-        counts = np.concatenate([counts for _, counts in seen])
+        most = max(len(reading.faces) for reading in seen)
+        scored = max(reading.uncounted.count(None) for reading in seen)
+        faces = Faces.concat([reading.faces for reading in seen])
+        turned = np.concatenate([reading.facing for reading in seen])
+        counts = np.array([why is None for reading in seen for why in reading.uncounted], np.bool_)
         least = self._settings.privacy.min_group
         withheld = 0 < most < least or 0 < scored < least
         facing = probs = index = None
         if most and not withheld:
             large = faces.box[:, 3] >= self._settings.classification.min_face_px
             if large.any():
-                facing = float(engagement.facing(faces.landmarks[large]).mean())
+                facing = float(turned[large].mean())
             if counts.any():
                 probs = faces.probs[counts].mean(axis=0, dtype=np.float64)
                 weights = self._settings.engagement.weights
                 each = engagement.expression_index(faces.probs[counts], weights)
                 index = float(each.mean())
         return Second(second, most, scored, withheld, facing, probs, index)
-
-
-def _unread(
-    faces: Faces, facing: NDArray[np.float32], settings: Classification, *, reads: bool
-) -> tuple[Unread, ...]:
-    """Return for each face why it would not count in the tables."""
-    if not reads:
-        return ("presence",) * len(faces)
-    scored = engagement.readable(faces.box[:, 3], facing, faces.probs, settings)
-    why: list[Unread] = []
-    for height, turn, counts in zip(faces.box[:, 3], facing, scored, strict=True):
-        if counts:
-            why.append("")
-        elif height < settings.min_face_px:
-            why.append("small")
-        else:
-            why.append("turned" if turn < settings.min_facing else "unclear")
-    return tuple(why)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_core import align, assets, engagement, exclude, policy, segment
+from fer_core.assets import ModelAsset
 from fer_core.detect import YuNet
 from fer_core.records import Faces, Frame
 from fer_core.settings import Classification, Settings
@@ -74,21 +75,30 @@ class PictureReader:
         with self._turn:
             faces = self._detector.detect(Frame(0, _START, image))
             faces = faces.only(exclude.uncovered(faces.box, left_out, 0, (width, height)))
-            faces = self._with_expressions(faces, image)
-        facing = engagement.facing(faces.landmarks)
-        why = _uncounted(faces, facing, self._settings.classification, reads=bool(self.model))
-        return Reading((width, height), faces, facing, why)
+            grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+            return read_faces(faces, grey, self.model, self._settings.classification)
 
-    def _with_expressions(self, faces: Faces, image: NDArray[np.uint8]) -> Faces:
-        settings = self._settings.classification
-        large = faces.box[:, 3] >= settings.min_face_px
-        if self.model is None or not large.any():
-            return faces
-        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-        reads = segment.classifier(self.model, mirror=settings.mirror)
+
+def read_faces(
+    faces: Faces, grey: NDArray[np.uint8], model: ModelAsset | None, settings: Classification
+) -> Reading:
+    """Read the expressions of the faces found in a picture, and say which would count.
+
+    Args:
+        faces: of one picture.
+        grey: ``(height, width)`` the picture.
+        model: the expression model; None in presence mode.
+        settings: what is large and sure enough.
+    """
+    large = faces.box[:, 3] >= settings.min_face_px
+    if model is not None and large.any():
+        reads = segment.classifier(model, mirror=settings.mirror)
         probs = faces.probs.copy()
         probs[large] = reads.classify(align.align_faces(grey, faces.landmarks[large]))
-        return replace(faces, probs=probs)
+        faces = replace(faces, probs=probs)
+    facing = engagement.facing(faces.landmarks)
+    why = _uncounted(faces, facing, settings, reads=model is not None)
+    return Reading((grey.shape[1], grey.shape[0]), faces, facing, why)
 
 
 def _uncounted(

@@ -1,7 +1,8 @@
 """Those who look at a live camera: so many at once, each known by a secret, ended when it is quiet.
 
-Work on pictures is bounded by the machine's cores: a picture that would have to wait for long is
-refused, so that the others stay quick. What was recorded is concluded in a thread of its own.
+One picture is worked on for every two cores. Viewers are told how often they may send one, so that
+nobody waits; a picture that would have to wait for long is refused, so that the others stay quick.
+What was recorded is concluded in a thread of its own.
 """
 
 from __future__ import annotations
@@ -19,15 +20,22 @@ from fer_core import aired, inbox
 from fer_core.aired import OnAir
 from fer_core.errors import Busy, Gone, InputError, StoreError
 from fer_core.folder import need_space
-from fer_core.live import Seen, Take, View
+from fer_core.live import RATE_HZ, Seen, Take, View
 from fer_core.settings import Settings
 from fer_core.store import Store
 
 _log = logging.getLogger("lecturepulse")
 
-PATIENCE_S: Final = 0.1
-"""A picture waits for a free core so long; half of the time from camera to overlay."""
+AIM_S: Final = 0.17
+"""A picture is refused rather than answered later than that; 30 ms of 200 are the browser's."""
 
+THREADS: Final = 2
+"""What one picture is worked on with. From one thread to two its time halves."""
+
+_LEAST_PATIENCE_S: Final = 0.02
+_FILLED: Final = 0.75
+_LIVELY_S: Final = 2.0
+_NEWEST: Final = 0.2
 _LOOK_S: Final = 1.0
 _COURSE: Final = "live"
 
@@ -59,7 +67,9 @@ class Viewers:
         self._settings, self._clock = settings, clock
         self._viewers: dict[str, _Viewer] = {}
         self._entrance = threading.Lock()
-        self._cores = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._places = max(1, (os.cpu_count() or 1) // THREADS)
+        self._free = threading.BoundedSemaphore(self._places)
+        self._work_s = 0.0
         self._put_by = threading.Event()
         self._shut = threading.Event()
         self._waits_for = ""
@@ -100,6 +110,7 @@ class Viewers:
                 if most
                 else "The live view is switched off.",
                 hint="Wait until one of them has ended. The setting is live.viewers.",
+                retry_after_s=10,
             )
 
     def see(self, secret: str, data: bytes, captured_s: float) -> Seen:
@@ -107,7 +118,7 @@ class Viewers:
 
         Raises:
             Gone: there is no such view (any more).
-            Busy: no core is free, or its last picture is still looked at.
+            Busy: it would have to wait too long, or its last picture is still looked at.
             InputError: as ``View.see``.
         """
         viewer = self._viewer(secret)
@@ -115,17 +126,28 @@ class Viewers:
         if not viewer.looking.acquire(blocking=False):
             raise Busy("The last picture is still looked at.", hint="Send one at a time.")
         try:
-            if not self._cores.acquire(timeout=PATIENCE_S):
+            if not self._free.acquire(timeout=max(_LEAST_PATIENCE_S, AIM_S - self._work_s)):
                 raise Busy(
                     "The machine has as many pictures to look at as it can.",
                     hint="Send fewer a second.",
                 )
             try:
-                return viewer.view.see(data, captured_s)
+                seen = viewer.view.see(data, captured_s)
             finally:
-                self._cores.release()
+                self._free.release()
+            self._work_s += _NEWEST * (seen.looked_s - self._work_s)
+            return seen
         finally:
             viewer.looking.release()
+
+    def pause_s(self) -> float:
+        """Return how long a viewer is to wait from one picture to the next, seconds.
+
+        So that all who look now fill three quarters of the time there is to work in.
+        """
+        since = self._clock() - _LIVELY_S
+        lively = sum(viewer.seen_at >= since for viewer in list(self._viewers.values()))
+        return max(1 / RATE_HZ, lively * self._work_s / self._places / _FILLED)
 
     def record(self, secret: str, course: str) -> OnAir:
         """Collect what one of them sees from now on.
@@ -186,13 +208,13 @@ class Viewers:
             _log.warning("A live recording cannot be put by: %s %s", error.message, error.hint)
 
     def shut(self) -> None:
-        """End everything; what is still waiting is concluded by the next process."""
+        """End everything and conclude it; what has to wait is left to the next process."""
         self._shut.set()
-        self._put_by.set()
         for secret in list(self._viewers):
             self._close_or_warn(secret)
         if self._keeper is not None:
             self._keeper.join()
+        self._conclude()
 
     def state(self, recording_id: str) -> tuple[aired.State, str]:
         """Return how far a recording has come, and what it waits for."""

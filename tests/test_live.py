@@ -42,14 +42,14 @@ def watch(looking: View, count: int, start_s: float = 50.0) -> list[Seen]:
 def test_a_picture_gives_its_faces_and_what_was_read_in_each(tmp_path: Path):
     (first, *_) = watch(view(tmp_path), 1)
 
-    assert first.size_px == (1280, 720)
-    assert len(first.faces) == cameras.PEOPLE
-    assert first.unread == ("",) * cameras.PEOPLE
-    assert np.allclose(first.faces.probs.sum(axis=1), 1, atol=1e-5)
-    left, top, width, height = first.faces.box.T[:, :, None]
-    x, y = np.moveaxis(first.faces.landmarks, 2, 0)
+    assert first.reading.size_px == (1280, 720)
+    assert len(first.reading.faces) == cameras.PEOPLE
+    assert first.reading.uncounted == (None,) * cameras.PEOPLE
+    assert np.allclose(first.reading.faces.probs.sum(axis=1), 1, atol=1e-5)
+    left, top, width, height = first.reading.faces.box.T[:, :, None]
+    x, y = np.moveaxis(first.reading.faces.landmarks, 2, 0)
     assert ((left < x) & (x < left + width) & (top < y) & (y < top + height)).all()
-    assert ((first.facing >= 0) & (first.facing <= 1)).all()
+    assert ((first.reading.facing >= 0) & (first.reading.facing <= 1)).all()
     assert (first.time_s, first.seconds, first.recorded_s) == (0, (), None)
 
 
@@ -60,7 +60,12 @@ def test_a_second_is_the_mean_over_the_faces_scored_in_it(tmp_path: Path):
     assert [second.second for second in seconds] == [0, 1, 2]
     for second in seconds:
         mine = seen[2 * second.second : 2 * second.second + 2]
-        probs = np.concatenate([one.faces.probs[[not why for why in one.unread]] for one in mine])
+        probs = np.concatenate(
+            [
+                one.reading.faces.probs[[why is None for why in one.reading.uncounted]]
+                for one in mine
+            ]
+        )
         assert second.probs is not None
         assert np.allclose(second.probs, probs.mean(axis=0), atol=1e-6)
         assert second.people == cameras.PEOPLE
@@ -84,8 +89,8 @@ def test_in_presence_mode_no_model_is_loaded_and_no_expression_is_there(
     seen = watch(looking, 3)
 
     assert looking.permission.mode == "presence" and looking.model is None
-    assert all(np.isnan(one.faces.probs).all() for one in seen)
-    assert seen[0].unread == ("presence",) * cameras.PEOPLE
+    assert all(np.isnan(one.reading.faces.probs).all() for one in seen)
+    assert seen[0].reading.uncounted == ("presence",) * cameras.PEOPLE
     (second,) = [second for one in seen for second in one.seconds]
     assert (second.probs, second.engagement, second.scored) == (None, None, 0)
     assert second.facing is not None
@@ -98,17 +103,17 @@ def test_without_a_jurisdiction_nobody_looks(tmp_path: Path):
 
 def test_faces_that_would_not_count_say_why(tmp_path: Path):
     small = watch(view(tmp_path, classification={"min_face_px": 400}), 1)[0]
-    assert small.unread == ("small",) * cameras.PEOPLE
-    assert np.isnan(small.faces.probs).all(), "reading them is work for nothing"
+    assert small.reading.uncounted == ("small",) * cameras.PEOPLE
+    assert np.isnan(small.reading.faces.probs).all(), "reading them is work for nothing"
     turned = watch(view(tmp_path, classification={"min_facing": 1}), 1)[0]
-    assert turned.unread == ("turned",) * cameras.PEOPLE
+    assert turned.reading.uncounted == ("turned",) * cameras.PEOPLE
     unclear = watch(view(tmp_path, classification={"min_confidence": 1}), 1)[0]
-    assert unclear.unread == ("unclear",) * cameras.PEOPLE
+    assert unclear.reading.uncounted == ("unclear",) * cameras.PEOPLE
 
 
 def test_what_is_left_out_is_seen_by_nobody_live_either(tmp_path: Path):
     left_out = {"exclude": [{"what": "lecturer", "tile": [1, 1], "grid": [3, 3]}]}
-    assert len(watch(view(tmp_path, privacy=left_out), 1)[0].faces) == cameras.PEOPLE - 1
+    assert len(watch(view(tmp_path, privacy=left_out), 1)[0].reading.faces) == cameras.PEOPLE - 1
 
 
 @pytest.mark.parametrize("captured_s", [50.0, 49.0, 50.5 + live._AHEAD_S, 1e300, float("nan")])
@@ -142,5 +147,5 @@ def test_recording_begins_and_ends_when_it_is_told(tmp_path: Path):
     counts = np.bincount(take.observations.faces.sample, minlength=12)
     assert (counts == cameras.PEOPLE).all()
     # The pictures themselves are those at whole seconds: every second one.
-    wanted = [one.faces.box[0, 0] for one in seen[::2]]
+    wanted = [one.reading.faces.box[0, 0] for one in seen[::2]]
     assert take.observations.faces.box[:: cameras.PEOPLE, 0].tolist() == wanted

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -120,14 +121,15 @@ def test_a_picture_beyond_the_cores_is_refused_not_queued(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(viewers.os, "cpu_count", lambda: 1)
-    monkeypatch.setattr(viewers, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(viewers, "AIM_S", 0)
     registry = opened()
     (one, view), (other, _) = registry.open(), registry.open()
     entered, leave = threading.Event(), threading.Event()
 
-    def slow(data: bytes, captured_s: float) -> None:
+    def slow(data: bytes, captured_s: float) -> Any:
         entered.set()
         assert leave.wait(20)
+        return SimpleNamespace(looked_s=0)
 
     monkeypatch.setattr(view, "see", slow)
     busy = threading.Thread(target=registry.see, args=(one, PICTURES[0], 0))
@@ -140,7 +142,20 @@ def test_a_picture_beyond_the_cores_is_refused_not_queued(
     leave.set()
     busy.join()
 
-    assert len(registry.see(other, PICTURES[0], 0).faces) == cameras.PEOPLE
+    assert len(registry.see(other, PICTURES[0], 0).reading.faces) == cameras.PEOPLE
+
+
+def test_the_more_look_the_longer_each_is_to_wait(opened: Open, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(viewers.os, "cpu_count", lambda: 2)
+    registry = opened()
+    assert registry.pause_s() == 1 / 5
+    registry._work_s = 0.09
+    for _ in range(4):
+        registry.open()
+    # Four pictures of 90 ms in three quarters of the time of one place.
+    assert registry.pause_s() == pytest.approx(4 * 0.09 / 0.75)
+    registry._clock.now += 3
+    assert registry.pause_s() == 1 / 5, "nobody has sent anything lately"
 
 
 def test_nothing_is_stored_unless_somebody_records(opened: Open, tmp_path: Path):
@@ -288,8 +303,10 @@ def test_while_a_night_is_running_it_waits_and_says_so(opened: Open, tmp_path: P
         with pytest.raises(StoreError):
             conclude(registry)
 
-    # This process ends; another one finds what was put by.
-    registry.shut()
+        registry.shut()
+    assert registry.state(recording_id)[0] == "waiting"
+
+    # This process has ended; another one finds what was put by.
     later = Viewers(settings_of(registry))
     later.start()
     deadline = time.monotonic() + 60
@@ -305,7 +322,6 @@ def test_while_a_night_is_running_it_waits_and_says_so(opened: Open, tmp_path: P
 def test_settings_of_later_do_not_change_what_was_recorded(opened: Open):
     registry = opened(privacy={"min_group": 3}, sampling={"rate_hz": 2})
     recording_id = record(registry, count=6)
-    registry.shut()
 
     later = opened(privacy={"min_group": 20}, deployment={"jurisdiction": "DE"})
     conclude(later)

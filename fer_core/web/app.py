@@ -15,7 +15,8 @@ from jinja2 import StrictUndefined
 from fer_core import __version__, assets
 from fer_core.settings import Settings
 from fer_core.store import Store
-from fer_core.web import api, ask, guard, home, library, openapi, problems, trial
+from fer_core.viewers import Viewers
+from fer_core.web import api, ask, guard, home, library, live, openapi, problems, trial
 from fer_core.web.common import Common
 from fer_core.web.guard import Access
 from fer_core.web.jobs import Jobs
@@ -31,7 +32,7 @@ _ROOMS: Final = (
 )
 
 _BLUEPRINTS: Final = tuple(
-    room.blueprint for room in (guard, problems, home, api, openapi, trial, library, ask)
+    room.blueprint for room in (guard, problems, home, api, openapi, trial, live, library, ask)
 )
 
 _A_FIFTH: Final = "a fifth"
@@ -94,9 +95,9 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
         "lstrip_blocks": True,
         "finalize": _fit,
     }
-    store = Store(settings.out)
+    store, viewers = Store(settings.out), Viewers(settings)
     pictures, jobs = PictureDesk(settings), Jobs(settings, scratch)
-    app.extensions["lecturepulse"] = Common(settings, access, store, pictures, jobs)
+    app.extensions["lecturepulse"] = Common(settings, access, store, pictures, jobs, viewers)
     app.extensions["lecturepulse-streams"] = BoundedSemaphore(settings.web.threads // 2)
     limiter = guard.limiter_of(settings.web)
     limiter.init_app(app)
@@ -111,6 +112,7 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
         most = fifth if given == _A_FIFTH else given
         view: Any = limiter.limit(most)(app.view_functions[endpoint])
         app.view_functions[endpoint] = view
+    limiter.exempt(app.view_functions["live.see_picture"])  # five a second; ``Viewers`` bounds them
 
     def shared() -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from flask import current_app
 
 from fer_core.settings import Settings
 from fer_core.store import Store
+from fer_core.viewers import Viewers
 from fer_core.web.guard import Access
 from fer_core.web.jobs import Jobs
 from fer_core.web.pictures import PictureDesk
@@ -24,6 +25,7 @@ class Common:
         store: the dataset.
         pictures: reads single pictures.
         jobs: the uploaded videos.
+        viewers: those who look at a live camera.
     """
 
     settings: Settings
@@ -31,6 +33,7 @@ class Common:
     store: Store
     pictures: PictureDesk
     jobs: Jobs
+    viewers: Viewers
 
 
 def common() -> Common:

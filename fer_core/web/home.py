@@ -16,6 +16,7 @@ _ASSETS: Final = {
     "page.js": "page.js",
     "web.css": "web/web.css",
     "web.js": "web/web.js",
+    "live.js": "web/live.js",
 }
 
 

@@ -25,6 +25,11 @@ _SHAPES: Final = (
     shapes.NightShape,
     shapes.QuestionShape,
     shapes.AnswerShape,
+    shapes.ViewShape,
+    shapes.SeenShape,
+    shapes.RecordShape,
+    shapes.OnAirShape,
+    shapes.AiredShape,
 )
 _ALWAYS: Final = ("bad-request", "login", "foreign", "busy", "unexpected", "not-ready")
 _FILE: Final = {"type": "string", "format": "binary"}
@@ -56,7 +61,7 @@ def document() -> dict[str, Any]:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}, {}],
-        "paths": _paths(),
+        "paths": _paths() | _live_paths(),
     }
 
 
@@ -163,6 +168,72 @@ def _paths() -> dict[str, Any]:
                 "unreadable",
                 body={"application/json": {"schema": _ref(shapes.QuestionShape)}},
             )
+        },
+    }
+
+
+def _live_paths() -> dict[str, Any]:
+    def named(name: str) -> list[dict[str, Any]]:
+        return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]
+
+    captured: dict[str, Any] = _in_query(
+        "captured_s", {"type": "number"}, "When it was taken, seconds on the camera's own clock."
+    )
+    return {
+        "/api/v1/live": {
+            "post": _operation(
+                "Begin to look at a live camera.", {"201": _json(shapes.ViewShape)}, "policy"
+            )
+        },
+        "/api/v1/live/{view}": {
+            "parameters": named("view"),
+            "delete": _operation(
+                "End a view; what was recorded until then is kept.",
+                {"204": {"description": "It has ended."}},
+            ),
+        },
+        "/api/v1/live/{view}/pictures": {
+            "parameters": named("view"),
+            "post": _operation(
+                "Read one picture; one at a time.",
+                {"200": _json(shapes.SeenShape)},
+                "gone",
+                "too-large",
+                "wrong-kind",
+                "unreadable",
+                body={"image/jpeg": {"schema": _FILE}},
+                parameters=[captured | {"required": True}],
+            ),
+        },
+        "/api/v1/live/{view}/recording": {
+            "parameters": named("view"),
+            "post": _operation(
+                "Record what is seen from now on.",
+                {"201": _json(shapes.OnAirShape)},
+                "gone",
+                "too-large",
+                "wrong-kind",
+                "unreadable",
+                body={"application/json": {"schema": _ref(shapes.RecordShape)}},
+            ),
+            "delete": _operation(
+                "Stop recording; tables and report follow, unless it is not to be kept.",
+                {"200": _json(shapes.OnAirShape)},
+                "gone",
+                parameters=[
+                    _in_query(
+                        "keep", {"type": "string", "enum": ["true", "false"]}, "true unless given."
+                    )
+                ],
+            ),
+        },
+        "/api/v1/live/recordings/{recording_id}": {
+            "parameters": named("recording_id"),
+            "get": _operation(
+                "How far an ended live recording has come.",
+                {"200": _json(shapes.AiredShape)},
+                "not-found",
+            ),
         },
     }
 

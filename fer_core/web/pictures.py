@@ -88,7 +88,7 @@ class PictureDesk:
             ground=reader.permission.reason,
             model=reader.model.name if reader.model else None,
             least_face_px=self._settings.classification.min_face_px,
-            faces=[_face(seen, k) for k in range(len(seen.faces))],
+            faces=[face_shape(seen, k) for k in range(len(seen.faces))],
         )
 
 
@@ -96,7 +96,8 @@ def _busy() -> Problem:
     return Problem("busy", "Too many pictures wait already.", retry_after_s=10)
 
 
-def _face(seen: Reading, k: int) -> FaceShape:
+def face_shape(seen: Reading, k: int) -> FaceShape:
+    """Return one face of a picture for the API, by its number."""
     left, top, width, height = (round(value, 1) for value in seen.faces.box[k].tolist())
     points = [(round(x, 1), round(y, 1)) for x, y in seen.faces.landmarks[k].tolist()]
     probs = seen.faces.probs[k]

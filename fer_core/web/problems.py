@@ -14,7 +14,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from fer_core.errors import InputError, LecturePulseError, PolicyError
+from fer_core.errors import Busy, Gone, InputError, LecturePulseError, PolicyError
 
 blueprint: Final = Blueprint("problems", __name__)
 
@@ -48,6 +48,7 @@ KINDS: Final = {
     ),
     "not-found": Kind(404, "There is nothing here.", "It never was, or it was deleted."),
     "method": Kind(405, "That cannot be done here.", "Another method is needed."),
+    "gone": Kind(410, "It has ended.", "It was there, and is no more."),
     "too-large": Kind(413, "It is too large.", "A limit of this server on bytes or pixels."),
     "wrong-kind": Kind(
         415, "It is not a file of that kind.", "The content decides, not the name or the header."
@@ -69,6 +70,7 @@ _BY_STATUS: Final = {
     403: "foreign",
     404: "not-found",
     405: "method",
+    410: "gone",
     413: "too-large",
     415: "wrong-kind",
     422: "unreadable",
@@ -99,6 +101,10 @@ def as_problem(error: LecturePulseError) -> Problem:
     """Return how an error of the house is told outside: paths stay in the log."""
     if isinstance(error, PolicyError):
         return Problem("policy", error.message, hint=error.hint)
+    if isinstance(error, Busy):
+        return Problem("busy", error.message, hint=error.hint, retry_after_s=error.retry_after_s)
+    if isinstance(error, Gone):
+        return Problem("gone", error.message, hint=error.hint)
     if isinstance(error, InputError):
         return Problem("unreadable", error.message, hint=error.hint)
     _log.warning("%s %s", error.message, error.hint)

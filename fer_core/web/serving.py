@@ -21,7 +21,7 @@ from fer_core.errors import EnvironmentProblem
 from fer_core.folder import explained, held
 from fer_core.settings import Settings
 from fer_core.store import Store
-from fer_core.web import guard, jobs
+from fer_core.web import guard, jobs, live
 from fer_core.web.app import create_app
 
 _SCRATCH: Final = "web"
@@ -101,7 +101,8 @@ def opened(settings: Settings) -> Generator[Server]:
             app = create_app(settings, access, scratch)
             server = Server(settings, app)
             try:
-                yield server
+                with live.looked_after(app.extensions["lecturepulse"].viewers):
+                    yield server
             finally:
                 server.close()
                 app.extensions["lecturepulse"].jobs.close()

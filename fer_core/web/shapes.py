@@ -125,3 +125,64 @@ class AnswerShape(BaseModel):
     columns: list[str]
     rows: list[list[Any]]
     cut: bool = Field(description="Whether there were more rows than are given.")
+
+
+class ViewShape(BaseModel):
+    """A live view that has begun."""
+
+    view: str = Field(description="The secret it is known by: part of its further addresses.")
+    mode: Literal["emotion", "presence"]
+    ground: str = Field(description="Why this mode.")
+    longest_side_px: int = Field(description="Pictures need not be larger.")
+
+
+class SecondShape(BaseModel):
+    """One second of a live view."""
+
+    second: int = Field(description="Whole seconds since its first picture.")
+    people: int = Field(description="The most seen in one of its pictures.")
+    read: int = Field(description="The most of them whose expression could be read.")
+    withheld: bool = Field(description="Whether there were fewer people than privacy.min_group.")
+    facing: Share | None = Field(description="Mean of how directly people face the camera.")
+    expressions: dict[str, Share] | None = Field(
+        description="Mean probabilities over the faces that count; null where none may be given."
+    )
+    engagement: Share | None = Field(description="Mean index over them.")
+
+
+class SeenShape(BaseModel):
+    """What was seen in one picture of a live view. Nothing of it is kept unless it is recorded."""
+
+    time_s: float = Field(description="Seconds since the view's first picture.")
+    width: int
+    height: int
+    faces: list[FaceShape]
+    seconds: list[SecondShape] = Field(description="Those that ended with this picture.")
+    recorded_s: float | None = Field(description="Seconds recorded; null while nothing is.")
+    full: bool = Field(description="Whether recording has come to its limit.")
+    looked_ms: float = Field(description="How long it was worked on.")
+    pause_ms: int = Field(description="When to send the next one, counted from this one's sending.")
+
+
+class RecordShape(BaseModel):
+    """What is recorded, and that those in the picture agree."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    consent: Literal[True] = Field(description="Everybody in the picture knows, and agrees.")
+    course: str = Field("", max_length=200, description="What it belongs to; empty: live.")
+
+
+class OnAirShape(BaseModel):
+    """A live recording that has begun, or ended."""
+
+    recording_id: str | None = Field(description="null if there was nothing to keep.")
+    course: str
+
+
+class AiredShape(BaseModel):
+    """How far an ended live recording has come."""
+
+    state: Literal["waiting", "done", "failed"]
+    waits_for: str = Field(description="What it waits for, such as a running night.")
+    report: str | None = Field(description="Address of its report.")
