@@ -148,7 +148,11 @@ def _conclude(store: Store, path: Path, settings: Settings) -> Outcome:
             hint="Raise the setting live.max_minutes.",
         )
     outcome = conclude(recorded, observations, store, work, fault=fault)
-    page = pages.write_lecture(store, recorded.place.recording_id, settings)
+    try:
+        page = pages.write_lecture(store, recorded.place.recording_id, settings)
+    except Exception:  # noqa: BLE001 - the tables are committed; ``report`` draws it again
+        _log.exception("cannot draw the page of %s", recorded.name)
+        return outcome
     return replace(outcome, page=page)
 
 

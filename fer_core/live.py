@@ -147,8 +147,9 @@ class View:
             faces, grey = self._find(image, time_s)
             found_cpu_s = time.thread_time()
             reading = read_faces(faces, grey, self.model, self._settings.classification)
-            before = max(0, int(self._last_s))
-            ended = (self._end_second(before),) if int(time_s) > before else ()
+            self._first = self._first or (captured_s, began)
+            before = int(self._last_s)
+            ended = (self._end_second(before),) if self._now and int(time_s) > before else ()
             self._now.append(reading)
             self._last_s = time_s
             if self._tape is not None:
@@ -186,11 +187,10 @@ class View:
 
     def _time_of(self, captured_s: float, now: float) -> float:
         """Return when a picture was taken, seconds since the first one."""
-        if self._first is None:
-            self._first = captured_s, now
-        time_s = captured_s - self._first[0]
-        # A clock that runs away would make days of a minute.
-        if not self._last_s < time_s <= now - self._first[1] + _AHEAD_S:
+        first_s, first_at = self._first or (captured_s, now)
+        time_s = captured_s - first_s
+        # A clock that runs away would make days of a minute; and this holds of no NaN.
+        if not self._last_s < time_s <= now - first_at + _AHEAD_S:
             raise InputError(
                 "This picture was taken before the last one, or is not taken yet.",
                 hint="Send pictures one after the other, each with the time it was taken at.",

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from fer_core import aired, inbox
+from fer_core import aired, audit, inbox, pages
 from fer_core.aired import OnAir
 from fer_core.errors import Busy, Gone, InputError, StoreError
 from fer_core.folder import need_space
@@ -72,6 +72,7 @@ class Viewers:
         self._work_s = 0.0
         self._put_by = threading.Event()
         self._shut = threading.Event()
+        self._concluding = threading.Event()
         self._waits_for = ""
         self._keeper: threading.Thread | None = None
 
@@ -100,6 +101,8 @@ class Viewers:
             self._need_room()
             secret = secrets.token_urlsafe(16)
             self._viewers[secret] = _Viewer(view, self._clock())
+        gate = view.permission
+        audit.note(self.store.root, "tried", what="live", mode=gate.mode, ground=gate.reason)
         return secret, view
 
     def _need_room(self) -> None:
@@ -110,7 +113,7 @@ class Viewers:
                 if most
                 else "The live view is switched off.",
                 hint="Wait until one of them has ended. The setting is live.viewers.",
-                retry_after_s=10,
+                retry_after_s=3,
             )
 
     def see(self, secret: str, data: bytes, captured_s: float) -> Seen:
@@ -219,6 +222,9 @@ class Viewers:
     def state(self, recording_id: str) -> tuple[aired.State, str]:
         """Return how far a recording has come, and what it waits for."""
         state = aired.state(self.store, recording_id)
+        page = pages.path(self.store, recording_id) if state == "done" else None
+        if page and not page.exists() and self._concluding.is_set():
+            state = "waiting"  # for its page
         return state, self._waits_for if state == "waiting" else ""
 
     def _viewer(self, secret: str) -> _Viewer:
@@ -250,6 +256,7 @@ class Viewers:
 
     def _conclude(self) -> None:
         self._put_by.clear()
+        self._concluding.set()
         try:
             if aired.waiting(self.store):
                 for outcome in aired.conclude_waiting(self.store, self._settings):
@@ -258,3 +265,5 @@ class Viewers:
         except StoreError as error:  # a night is running, or the disk is full: tried again
             self._waits_for = f"{error.message} {error.hint}"
             self._put_by.set()
+        finally:
+            self._concluding.clear()

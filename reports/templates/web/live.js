@@ -421,6 +421,10 @@
     if (!recording) { $("recorded").textContent = "There was nothing to keep: no picture came."; return; }
     for (;;) {
       const told = await ask("GET", `/api/v1/live/recordings/${recording}`).catch((error) => ({ state: "lost", error }));
+      if (told.state === "done" && !told.report) {
+        $("recorded").textContent = "Done; the tables are there, but its page could not be drawn: see the server's log.";
+        return;
+      }
       if (told.state === "done") {
         const link = document.createElement("a");
         link.href = told.report;
