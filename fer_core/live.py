@@ -30,6 +30,9 @@ from fer_core.tape import Tape
 RATE_HZ: Final = 5
 """Most pictures a second that a page sends."""
 
+THREADS: Final = 2
+"""What one picture is worked on with. From one thread to two its time halves."""
+
 _AHEAD_S: Final = 10.0
 
 
@@ -104,14 +107,15 @@ class View:
         reads = self.permission.mode == "emotion"
         self.model = assets.chosen(settings.classification) if reads else None
         self._settings, self._clock = settings, clock
-        self._detector = QuickSearch(YuNet(settings.detection), settings.detection, RATE_HZ)
+        finder = YuNet(settings.detection, threads=THREADS)
+        self._detector = QuickSearch(finder, settings.detection, RATE_HZ)
         self._first: tuple[float, float] | None = None
         self._last_s = -1.0
         self._now: list[Reading] = []
         self._tape: Tape | None = None
         self._tape_from_s: float | None = None
         self._effort = Effort()
-        # OpenCV's network may not be shared; and pictures have their order.
+        # Pictures have their order.
         self._looking = threading.Lock()
         self._warm_up()
 

@@ -20,7 +20,7 @@ from fer_core import aired, audit, inbox, pages
 from fer_core.aired import OnAir
 from fer_core.errors import Busy, Gone, InputError, StoreError
 from fer_core.folder import need_space
-from fer_core.live import RATE_HZ, Seen, Take, View
+from fer_core.live import RATE_HZ, THREADS, Seen, Take, View
 from fer_core.settings import Settings
 from fer_core.store import Store
 
@@ -28,9 +28,6 @@ _log = logging.getLogger("lecturepulse")
 
 AIM_S: Final = 0.17
 """A picture is refused rather than answered later than that; 30 ms of 200 are the browser's."""
-
-THREADS: Final = 2
-"""What one picture is worked on with. From one thread to two its time halves."""
 
 _LEAST_PATIENCE_S: Final = 0.02
 _FILLED: Final = 0.75

@@ -126,7 +126,8 @@ def test_a_view_that_has_ended_is_gone(site: Site):
         assert answer.status_code in (404, 410)
     refused(site.client.delete("/api/v1/live/nobody/recording"), 410, "gone")
     assert site.client.delete("/api/v1/live/nobody").status_code == 204
-    refused(site.client.get("/api/v1/live/recordings/0123456789abcdef"), 404, "not-found")
+    for name in ("0123456789abcdef", "..", "%2e%2e"):
+        refused(site.client.get(f"/api/v1/live/recordings/{name}"), 404, "not-found")
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from fer_core import policy, segment
 from fer_core.errors import PolicyError
-from fer_core.live import Second
+from fer_core.live import THREADS, Second
 from fer_core.records import EMOTIONS
 from fer_core.store import Place
-from fer_core.viewers import THREADS, Viewers
+from fer_core.viewers import Viewers
 from fer_core.web.api import shaped
 from fer_core.web.common import common
 from fer_core.web.pictures import face_shape
