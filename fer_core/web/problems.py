@@ -48,7 +48,6 @@ KINDS: Final = {
     ),
     "not-found": Kind(404, "There is nothing here.", "It never was, or it was deleted."),
     "method": Kind(405, "That cannot be done here.", "Another method is needed."),
-    "gone": Kind(410, "It has ended.", "It was there, and is no more."),
     "too-large": Kind(413, "It is too large.", "A limit of this server on bytes or pixels."),
     "wrong-kind": Kind(
         415, "It is not a file of that kind.", "The content decides, not the name or the header."
@@ -70,7 +69,6 @@ _BY_STATUS: Final = {
     403: "foreign",
     404: "not-found",
     405: "method",
-    410: "gone",
     413: "too-large",
     415: "wrong-kind",
     422: "unreadable",
@@ -104,7 +102,7 @@ def as_problem(error: LecturePulseError) -> Problem:
     if isinstance(error, Busy):
         return Problem("busy", error.message, hint=error.hint, retry_after_s=error.retry_after_s)
     if isinstance(error, Gone):
-        return Problem("gone", error.message, hint=error.hint)
+        return Problem("not-found", error.message, hint=error.hint)
     if isinstance(error, InputError):
         return Problem("unreadable", error.message, hint=error.hint)
     _log.warning("%s %s", error.message, error.hint)
