@@ -63,6 +63,7 @@ def page(chromium: Any, site: Site) -> Iterator[Any]:
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.goto(f"{site.address}/live")
     yield opened
+    opened.goto("about:blank")  # whoever leaves makes room for the next
     context.close()
     # What a refusal looks like in the browser's own console.
     assert [said for said in complaints if "status of 429" not in said] == []
