@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from fer_core.store import Place, Store
 
 _log = logging.getLogger("lecturepulse")
 
+_ID: Final = re.compile("[0-9a-f]{16}")
 _KEY: Final = "live"
 _ABOUT: Final = "about.json"
 _SEEN: Final = "seen.npz"
@@ -75,7 +77,7 @@ def put_by(store: Store, on_air: OnAir, take: Take) -> None:
         "size_px": take.size_px,
         "full": take.full,
         "permission": [on_air.permission.mode, on_air.permission.reason],
-        "settings": on_air.settings.model_dump(mode="json"),
+        "settings": on_air.settings.model_dump(mode="json", exclude={"web"}),
     }
     with explained(folder):
         checkpoint.keep(folder / _SEEN, take.observations, take.effort)
@@ -97,7 +99,9 @@ def _when(path: Path) -> float:
 
 
 def state(store: Store, recording_id: str) -> State:
-    """Return how far a live recording has come."""
+    """Return how far a live recording has come; of anything but an id nothing is known."""
+    if not _ID.fullmatch(recording_id):
+        return "unknown"
     folder = store.root / "work" / recording_id / _KEY
     if (folder / _ABOUT).is_file():
         return "waiting"
@@ -149,7 +153,11 @@ def _conclude(store: Store, path: Path, settings: Settings) -> Outcome:
             hint="Raise the setting live.max_minutes.",
         )
     outcome = conclude(recorded, observations, store, work, fault=fault)
-    page = pages.write_lecture(store, recorded.place.recording_id, settings)
+    try:
+        page = pages.write_lecture(store, recorded.place.recording_id, settings)
+    except Exception:  # noqa: BLE001 - the tables are committed; ``report`` draws it again
+        _log.exception("cannot draw the page of %s", recorded.name)
+        return outcome
     return replace(outcome, page=page)
 
 

@@ -30,6 +30,9 @@ from fer_core.tape import Tape
 RATE_HZ: Final = 5
 """Most pictures a second that a page sends."""
 
+THREADS: Final = 2
+"""What one picture is worked on with. From one thread to two its time halves."""
+
 _AHEAD_S: Final = 10.0
 
 
@@ -104,14 +107,15 @@ class View:
         reads = self.permission.mode == "emotion"
         self.model = assets.chosen(settings.classification) if reads else None
         self._settings, self._clock = settings, clock
-        self._detector = QuickSearch(YuNet(settings.detection), settings.detection, RATE_HZ)
+        finder = YuNet(settings.detection, threads=THREADS)
+        self._detector = QuickSearch(finder, settings.detection, RATE_HZ)
         self._first: tuple[float, float] | None = None
         self._last_s = -1.0
         self._now: list[Reading] = []
         self._tape: Tape | None = None
         self._tape_from_s: float | None = None
         self._effort = Effort()
-        # OpenCV's network may not be shared; and pictures have their order.
+        # Pictures have their order.
         self._looking = threading.Lock()
         self._warm_up()
 
@@ -147,8 +151,9 @@ class View:
             faces, grey = self._find(image, time_s)
             found_cpu_s = time.thread_time()
             reading = read_faces(faces, grey, self.model, self._settings.classification)
-            before = max(0, int(self._last_s))
-            ended = (self._end_second(before),) if int(time_s) > before else ()
+            self._first = self._first or (captured_s, began)
+            before = int(self._last_s)
+            ended = (self._end_second(before),) if self._now and int(time_s) > before else ()
             self._now.append(reading)
             self._last_s = time_s
             if self._tape is not None:
@@ -186,11 +191,10 @@ class View:
 
     def _time_of(self, captured_s: float, now: float) -> float:
         """Return when a picture was taken, seconds since the first one."""
-        if self._first is None:
-            self._first = captured_s, now
-        time_s = captured_s - self._first[0]
-        # A clock that runs away would make days of a minute.
-        if not self._last_s < time_s <= now - self._first[1] + _AHEAD_S:
+        first_s, first_at = self._first or (captured_s, now)
+        time_s = captured_s - first_s
+        # A clock that runs away would make days of a minute; and this holds of no NaN.
+        if not self._last_s < time_s <= now - first_at + _AHEAD_S:
             raise InputError(
                 "This picture was taken before the last one, or is not taken yet.",
                 hint="Send pictures one after the other, each with the time it was taken at.",

@@ -247,5 +247,6 @@ def _kept(settings: Settings) -> list[str]:
         "The audit log: account names, consent and reasons as in the settings; never deleted.",
         "The recordings themselves are never changed or deleted.",
         "Videos kept through the web interface as long as their results.",
+        "Of a live camera nothing, unless somebody records it: then the same as of a recording.",
     ]
     return said

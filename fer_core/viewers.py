@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from fer_core import aired, inbox, published
+from fer_core import aired, audit, inbox, pages, published
 from fer_core.aired import OnAir
 from fer_core.errors import Busy, EnvironmentProblem, Gone, InputError, StoreError
 from fer_core.folder import need_space
-from fer_core.live import RATE_HZ, Seen, Take, View
+from fer_core.live import RATE_HZ, THREADS, Seen, Take, View
 from fer_core.settings import Settings
 from fer_core.store import Store
 
@@ -28,9 +28,6 @@ _log = logging.getLogger("lecturepulse")
 
 AIM_S: Final = 0.17
 """A picture is refused rather than answered later than that; 30 ms of 200 are the browser's."""
-
-THREADS: Final = 2
-"""What one picture is worked on with. From one thread to two its time halves."""
 
 _LEAST_PATIENCE_S: Final = 0.02
 _FILLED: Final = 0.75
@@ -72,6 +69,7 @@ class Viewers:
         self._work_s = 0.0
         self._put_by = threading.Event()
         self._shut = threading.Event()
+        self._concluding = threading.Event()
         self._waits_for = ""
         self._keeper: threading.Thread | None = None
 
@@ -100,6 +98,8 @@ class Viewers:
             self._need_room()
             secret = secrets.token_urlsafe(16)
             self._viewers[secret] = _Viewer(view, self._clock())
+        gate = view.permission
+        audit.note(self.store.root, "tried", what="live", mode=gate.mode, ground=gate.reason)
         return secret, view
 
     def _need_room(self) -> None:
@@ -110,7 +110,7 @@ class Viewers:
                 if most
                 else "The live view is switched off.",
                 hint="Wait until one of them has ended. The setting is live.viewers.",
-                retry_after_s=10,
+                retry_after_s=3,
             )
 
     def see(self, secret: str, data: bytes, captured_s: float) -> Seen:
@@ -219,6 +219,9 @@ class Viewers:
     def state(self, recording_id: str) -> tuple[aired.State, str]:
         """Return how far a recording has come, and what it waits for."""
         state = aired.state(self.store, recording_id)
+        page = pages.path(self.store, recording_id) if state == "done" else None
+        if page and not page.exists() and self._concluding.is_set():
+            state = "waiting"  # for its page
         return state, self._waits_for if state == "waiting" else ""
 
     def _viewer(self, secret: str) -> _Viewer:
@@ -250,6 +253,7 @@ class Viewers:
 
     def _conclude(self) -> None:
         self._put_by.clear()
+        self._concluding.set()
         try:
             if aired.waiting(self.store):
                 with published.writing(self._settings) as publish:
@@ -261,3 +265,5 @@ class Viewers:
         except (StoreError, EnvironmentProblem) as error:
             self._waits_for = f"{error.message} {error.hint}"
             self._put_by.set()
+        finally:
+            self._concluding.clear()

@@ -90,7 +90,7 @@ def test_the_same_recording_under_four_laws(
 
     # Unset: nothing is done, nothing is written, no model is loaded.
     with monkeypatch.context() as without_models:
-        without_models.setattr(segment, "_detector", None)
+        without_models.setattr(segment, "YuNet", None)
         without_models.setattr(segment, "classifier", None)
         assert not night(code=2).exists()
 

@@ -127,6 +127,17 @@ def test_pictures_come_in_order_and_none_from_the_future(tmp_path: Path, capture
     looking.see(PICTURES[1], 50.2)  # it goes on
 
 
+@pytest.mark.parametrize(("data", "captured_s"), [(b"", 40.0), (PICTURES[0], float("nan"))])
+def test_a_first_picture_that_is_refused_does_not_count(
+    tmp_path: Path, data: bytes, captured_s: float
+):
+    looking = view(tmp_path)
+    with pytest.raises(InputError):
+        looking.see(data, captured_s)
+
+    assert watch(looking, 3)[-1].time_s == 1.0
+
+
 def test_recording_begins_and_ends_when_it_is_told(tmp_path: Path):
     looking = view(tmp_path)
     watch(looking, 2)

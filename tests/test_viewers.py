@@ -165,7 +165,10 @@ def test_nothing_is_stored_unless_somebody_records(opened: Open, tmp_path: Path)
     show(registry, secret)
     registry.close(secret)
     registry.shut()
-    assert not (tmp_path / "out").exists()
+    # That somebody looked is on record; what was seen is not.
+    assert files(tmp_path / "out") == {"audit.jsonl"}
+    (line,) = audit.lines(tmp_path / "out")
+    assert (line["event"], line["what"], line["mode"]) == ("tried", "live", "emotion")
 
     # Nor while it is recorded, nor when it is not wanted after all.
     registry = opened()
@@ -173,7 +176,7 @@ def test_nothing_is_stored_unless_somebody_records(opened: Open, tmp_path: Path)
     registry.record(secret, "")
     show(registry, secret)
     assert registry.stop(secret, keep=False) is None
-    assert not (tmp_path / "out").exists()
+    assert files(tmp_path / "out") == {"audit.jsonl"}
 
 
 def test_only_one_recording_a_view(opened: Open):

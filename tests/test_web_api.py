@@ -28,6 +28,12 @@ OPERATIONS = (
     ("GET", "/api/v1/runs", 3),
     ("GET", "/api/v1/night", 3),
     ("POST", "/api/v1/query", 6),
+    ("POST", "/api/v1/live", 3),
+    ("DELETE", "/api/v1/live/{view}", 10),
+    ("POST", "/api/v1/live/{view}/pictures", 15),
+    ("POST", "/api/v1/live/{view}/recording", 15),
+    ("DELETE", "/api/v1/live/{view}/recording", 10),
+    ("GET", "/api/v1/live/recordings/{recording_id}", 10),
 )
 
 
@@ -86,6 +92,21 @@ def test_what_is_meant_to_work_is_as_documented(site: Site, schema, tmp_path: Pa
     answer = case.call(base_url=site.address)
     case.validate_response(answer)
     assert answer.status_code == 200 and len(answer.json()["faces"]) == 9
+
+    begun = schema["/api/v1/live"]["POST"].Case().call(base_url=site.address)
+    view = {"view": begun.json()["view"]}
+    case = schema["/api/v1/live/{view}/pictures"]["POST"].Case(
+        path_parameters=view, query={"captured_s": 1.5}, body=picture, media_type="image/jpeg"
+    )
+    answer = case.call(base_url=site.address)
+    case.validate_response(answer)
+    assert answer.status_code == 200 and len(answer.json()["faces"]) == 9
+    case = schema["/api/v1/live/{view}/recording"]["POST"].Case(
+        path_parameters=view, body={"consent": True}, media_type="application/json"
+    )
+    answer = case.call(base_url=site.address)
+    case.validate_response(answer)
+    assert answer.status_code == 201
 
     sql = {"sql": "select second, clock, p_happy from seconds limit 3"}
     case = schema["/api/v1/query"]["POST"].Case(body=sql, media_type="application/json")

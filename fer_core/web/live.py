@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from fer_core import policy, segment
 from fer_core.errors import PolicyError
-from fer_core.live import Second
+from fer_core.live import THREADS, Second
 from fer_core.records import EMOTIONS
 from fer_core.store import Place
-from fer_core.viewers import THREADS, Viewers
+from fer_core.viewers import Viewers
 from fer_core.web.api import shaped
 from fer_core.web.common import common
 from fer_core.web.pictures import face_shape
@@ -129,13 +129,15 @@ def start_recording(view: str) -> Response:
     try:
         asked = RecordShape.model_validate_json(request.get_data(cache=False))
     except ValidationError as error:
-        if "consent" in error.errors()[0]["loc"]:
-            raise Problem(
-                "unreadable",
-                "Nothing is recorded unless everybody in the picture knows and agrees.",
-                hint='Ask them, then send "consent": true.',
-            ) from error
-        raise Problem("unreadable", f"Wrong: {error.errors()[0]['msg']}.") from error
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        raise Problem("unreadable", f"Wrong at {where}: {first['msg']}.") from error
+    if not asked.consent:
+        raise Problem(
+            "unreadable",
+            "Nothing is recorded unless everybody in the picture knows and agrees.",
+            hint='Ask them, then send "consent": true.',
+        )
     on_air = common().viewers.record(view, asked.course)
     return shaped(OnAirShape(recording_id=on_air.recording_id, course=on_air.course), 201)
 
@@ -177,7 +179,8 @@ def tell_recording(recording_id: str) -> Response:
     report: str | None = None
     if state == "done" and (row := here.store.recording(recording_id)):
         name = here.store.page(Place(row["course"], row["month"], recording_id))
-        report = url_for("library.show_report", name=name)
+        if (here.store.reports / name).exists():
+            report = url_for("library.show_report", name=name)
     return shaped(AiredShape(state=state, waits_for=without_paths(waits_for), report=report))
 
 

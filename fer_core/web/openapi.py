@@ -197,7 +197,7 @@ def _live_paths() -> dict[str, Any]:
             "post": _operation(
                 "Read one picture; one at a time.",
                 {"200": _json(shapes.SeenShape)},
-                "gone",
+                "not-found",
                 "too-large",
                 "wrong-kind",
                 "unreadable",
@@ -210,7 +210,7 @@ def _live_paths() -> dict[str, Any]:
             "post": _operation(
                 "Record what is seen from now on.",
                 {"201": _json(shapes.OnAirShape)},
-                "gone",
+                "not-found",
                 "too-large",
                 "wrong-kind",
                 "unreadable",
@@ -219,7 +219,7 @@ def _live_paths() -> dict[str, Any]:
             "delete": _operation(
                 "Stop recording; tables and report follow, unless it is not to be kept.",
                 {"200": _json(shapes.OnAirShape)},
-                "gone",
+                "not-found",
                 parameters=[
                     _in_query(
                         "keep", {"type": "string", "enum": ["true", "false"]}, "true unless given."

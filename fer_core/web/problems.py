@@ -104,7 +104,7 @@ def as_problem(error: LecturePulseError) -> Problem:
     if isinstance(error, Busy):
         return Problem("busy", error.message, hint=error.hint, retry_after_s=error.retry_after_s)
     if isinstance(error, Gone):
-        return Problem("gone", error.message, hint=error.hint)
+        return Problem("not-found", error.message, hint=error.hint)
     if isinstance(error, InputError):
         return Problem("unreadable", error.message, hint=error.hint)
     _log.warning("%s %s", error.message, error.hint)

@@ -169,7 +169,9 @@ class RecordShape(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    consent: Literal[True] = Field(description="Everybody in the picture knows, and agrees.")
+    consent: bool = Field(
+        strict=True, json_schema_extra={"const": True}, description="All in the picture agree."
+    )
     course: str = Field("", max_length=200, description="What it belongs to; empty: live.")
 
 

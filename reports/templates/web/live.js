@@ -149,7 +149,7 @@
           waitMs = error.retryMs;
           stage.classList.add("waiting");
           say(`Busy: ${error.message} The next picture is sent in ${Math.round(waitMs / 1000)} s.`);
-        } else if (error.status === 410 || failures > 5) {
+        } else if (error.status === 404 || failures > 5) {
           await stop(error.message);
           return;
         } else {
@@ -411,7 +411,7 @@
       told = await ask("DELETE", `/api/v1/live/${mine.view}/recording?keep=${keep}`);
     } catch (error) {
       // The view may have ended: then what was seen is kept anyway.
-      if (error.status !== 410) { mine.recording = kept; showRecording(true); $("recorded").textContent = error.message; return; }
+      if (error.status !== 404) { mine.recording = kept; showRecording(true); $("recorded").textContent = error.message; return; }
       told = { recording_id: kept };
     }
     if (keep) await waitForReport(told.recording_id);
@@ -421,6 +421,10 @@
     if (!recording) { $("recorded").textContent = "There was nothing to keep: no picture came."; return; }
     for (;;) {
       const told = await ask("GET", `/api/v1/live/recordings/${recording}`).catch((error) => ({ state: "lost", error }));
+      if (told.state === "done" && !told.report) {
+        $("recorded").textContent = "Done; the tables are there, but its page could not be drawn: see the server's log.";
+        return;
+      }
       if (told.state === "done") {
         const link = document.createElement("a");
         link.href = told.report;
