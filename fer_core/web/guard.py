@@ -23,7 +23,7 @@ from flask import (
     session,
     url_for,
 )
-from flask_limiter import Limiter
+from flask_limiter import HeaderNames, Limiter
 from flask_limiter.util import get_remote_address
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -120,6 +120,8 @@ def limiter_of(settings: Web) -> Limiter:
         storage_uri="memory://",
         strategy="moving-window",
         headers_enabled=True,
+        # Under its own name it would replace what a room that is busy says.
+        header_name_mapping={HeaderNames.RETRY_AFTER: "X-RateLimit-Retry-After"},
     )
 
 
