@@ -1,4 +1,4 @@
-"""Every error lecturepulse raises on purpose; nothing else lives here.
+"""Every error lecturepulse raises on purpose, and how those of others are quoted in them.
 
 ::
 
@@ -17,6 +17,7 @@
 ``InputError`` and ``TransientError`` concern one recording: the night goes on without it.
 """
 
+import textwrap
 from typing import Any, ClassVar
 
 
@@ -123,3 +124,9 @@ class StoreError(LecturePulseError):
 
     exit_code = 3
     code = "store"
+
+
+def in_short(error: Exception) -> str:
+    """Return what a library says of an error: its first line, cut, without a full stop."""
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return textwrap.shorten(lines[0], 200, placeholder="…").rstrip(".")
