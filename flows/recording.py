@@ -25,6 +25,7 @@ from fer_core.segment import Footage
 
 _GONE: Final = InputError("It changed moments ago.", hint="Run again once it is complete.")
 _BYTES: Final = "bytes:"
+_LOOK_S: Final = 0.5
 
 
 def path_as_text(path: Path) -> str:
@@ -72,7 +73,7 @@ def in_tasks(job: Job) -> list[SegmentResult]:
     try:
         futures = [patient.submit(job.footage, part) for part in job.segments]
         for future, part in zip(futures, job.segments, strict=True):
-            future.wait()
+            _wait(future)
             if run.runner != "processes":  # whose workers tell of every second themselves
                 end_s = part.end_s or job.info.duration_s_from_header or part.start_s
                 progress.tell("advanced", job.source.path.name, end_s - part.start_s)
@@ -80,6 +81,15 @@ def in_tasks(job: Job) -> list[SegmentResult]:
         stopping.requested.set()
         raise
     return [future.result() for future in futures]
+
+
+def _wait(future: Any) -> None:
+    while not future.wrapped_future.done():
+        future.wait(_LOOK_S)
+        # A signal reaches one thread only; the recordings of the others have to end as well.
+        if stopping.requested.is_set():
+            raise stopping.Stopped
+    future.wait()
 
 
 @flow(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,13 +18,11 @@ from fer_core.store import Store
 from flows import runners
 from tests import clips
 from tests.test_faults import contents
-from tests.test_workers import EXAMPLE, REPO, inbox, night
-
-__all__ = ["inbox"]  # a fixture
+from tests.test_workers import EXAMPLE, REPO, night
 
 
-def start(inbox: Path, out: Path, home: Path, *more: str) -> subprocess.Popen[str]:
-    words = ["run", str(inbox), "--out", str(out), "--jurisdiction", "IN", *more]
+def start(folder: Path, out: Path, home: Path, *more: str) -> subprocess.Popen[str]:
+    words = ["run", str(folder), "--out", str(out), "--jurisdiction", "IN", *more]
     environment = os.environ | {
         "HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
@@ -66,12 +63,12 @@ def decoders_of(session: int) -> dict[int, int]:
 
 
 @pytest.fixture(scope="module")
-def two(inbox: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two recordings of two segments each."""
     folder = tmp_path_factory.mktemp("two")
-    shutil.copy(inbox / "class.mp4", folder)
-    small = ["-vf", "scale=960:-2", "-r", "2", "-g", "20", "-ss", "75", "-t", "70", "-an"]
-    clips.ffmpeg("-i", EXAMPLE, *small, *clips.H264, folder / "later.mp4")
+    small = ["-vf", "scale=960:-2", "-r", "2", "-g", "20", "-t", "40", "-an", *clips.H264]
+    for name, start_s in (("class.mp4", "0"), ("later.mp4", "75")):
+        clips.ffmpeg("-ss", start_s, "-i", EXAMPLE, *small, folder / name)
     return folder
 
 
@@ -106,6 +103,23 @@ def test_a_cluster_makes_the_tables_of_one_process_though_a_worker_is_killed(
     ends = runs["run_started_at"] + pd.to_timedelta(runs["wall_s"], unit="s")
     assert runs["run_started_at"].iloc[1] < ends.iloc[0]
     assert contents(tmp_path / "out") == both
+
+
+@pytest.mark.slow
+def test_a_run_that_is_told_to_end_does_not_wait_for_its_cluster(two: Path, tmp_path: Path) -> None:
+    run = start(two, tmp_path / "out", tmp_path, "--runner", "dask")
+    deadline = time.monotonic() + 240
+    while len(decoders_of(run.pid)) < 2:
+        assert run.poll() is None, run.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # Nobody goes on reading, so that only the signal can end it.
+    for decoder in decoders_of(run.pid):
+        os.kill(decoder, signal.SIGSTOP)
+    run.send_signal(signal.SIGTERM)
+    said, _ = run.communicate(timeout=45)
+    assert run.returncode == 143, said
+    assert "run again to go on" in said
 
 
 def test_a_scheduler_that_does_not_answer_is_said_at_once(
