@@ -184,18 +184,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _is_whole(entry: Any) -> bool:
     if not _has(entry, _ENTRY):
         return False
-    heads = [of for of in entry["metrics"].values() if isinstance(of, dict) and of]
+    measured: dict[str, Any] = entry["metrics"]
+    heads: list[dict[str, Any]] = [of for of in measured.values() if isinstance(of, dict) and of]
     return (
-        len(heads) == len(entry["metrics"])
+        len(heads) == len(measured)
         and all(_has(file, _FILE) for file in entry["files"].values())
         and all(_has(figures, _FIGURES) for of in heads for figures in of.values())
     )
 
 
 def _has(table: Any, kinds: dict[str, type]) -> bool:
-    return isinstance(table, dict) and all(
-        isinstance(table.get(name), kind) for name, kind in kinds.items()
-    )
+    if not isinstance(table, dict):
+        return False
+    named = cast(dict[str, Any], table)
+    return all(isinstance(named.get(name), kind) for name, kind in kinds.items())
 
 
 def published_figures(sha256: str) -> dict[str, Any] | None:

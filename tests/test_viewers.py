@@ -26,16 +26,6 @@ PICTURES = cameras.pictures()
 PROBS = [f"p_{name}" for name in EMOTIONS]
 
 
-class Clock:
-    """A clock that is put forward by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 Open = Callable[..., Viewers]
 
 
@@ -45,7 +35,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     made: list[Viewers] = []
 
     def make(**sections: Any) -> Viewers:
-        registry = Viewers(cameras.settings(tmp_path / "out", **sections), Clock())
+        registry = Viewers(cameras.settings(tmp_path / "out", **sections), cameras.Clock())
         registry.start = lambda: None
         made.append(registry)
         return registry
@@ -53,12 +43,6 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     yield make
     for registry in made:
         registry.shut()
-
-
-def show(registry: Viewers, secret: str, count: int = len(PICTURES), start_s: float = 0.0) -> None:
-    for number, data in enumerate(PICTURES[:count]):
-        registry._clock.now += 1 / cameras.RATE_HZ
-        registry.see(secret, data, start_s + number / cameras.RATE_HZ)
 
 
 def settings_of(registry: Viewers) -> Settings:
@@ -69,7 +53,7 @@ def record(registry: Viewers, course: str = "biology 101", count: int = len(PICT
     """Record all pictures; return the recording's id."""
     secret, _ = registry.open()
     registry.record(secret, course)
-    show(registry, secret, count)
+    cameras.show(registry, secret, count)
     on_air = registry.stop(secret)
     registry.close(secret)
     assert on_air is not None
@@ -162,7 +146,7 @@ def test_the_more_look_the_longer_each_is_to_wait(opened: Open, monkeypatch: pyt
 def test_nothing_is_stored_unless_somebody_records(opened: Open, tmp_path: Path):
     registry = opened()
     secret, _ = registry.open()
-    show(registry, secret)
+    cameras.show(registry, secret)
     registry.close(secret)
     registry.shut()
     # That somebody looked is on record; what was seen is not.
@@ -174,7 +158,7 @@ def test_nothing_is_stored_unless_somebody_records(opened: Open, tmp_path: Path)
     registry = opened()
     secret, _ = registry.open()
     registry.record(secret, "")
-    show(registry, secret)
+    cameras.show(registry, secret)
     assert registry.stop(secret, keep=False) is None
     assert files(tmp_path / "out") == {"audit.jsonl"}
 
@@ -351,7 +335,7 @@ def test_a_view_that_ends_while_it_records_keeps_what_there_is(opened: Open):
     registry = opened(live={"idle_s": 5})
     secret, _ = registry.open()
     registry.record(secret, " \x07 ")
-    show(registry, secret, 4)
+    cameras.show(registry, secret, 4)
     registry._clock.now += 6
 
     registry.end_quiet()
@@ -367,7 +351,7 @@ def test_beyond_its_limit_a_recording_is_partial(opened: Open, monkeypatch: pyte
     registry.record(secret, "")
     for start_s in (0, 52, 61):
         registry._clock.now += 60
-        show(registry, secret, 3, start_s)
+        cameras.show(registry, secret, 3, start_s)
     on_air = registry.stop(secret)
 
     (outcome,) = conclude(registry)
@@ -382,7 +366,7 @@ def test_a_full_disk_loses_nothing(opened: Open, monkeypatch: pytest.MonkeyPatch
     registry = opened()
     secret, _ = registry.open()
     registry.record(secret, "")
-    show(registry, secret, 4)
+    cameras.show(registry, secret, 4)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -28,7 +28,7 @@ from flask_limiter.util import get_remote_address
 from werkzeug.wrappers import Response as AnyResponse
 
 from fer_core.errors import ConfigError
-from fer_core.settings import Web
+from fer_core.guests import Web
 from fer_core.web.problems import Problem, told
 
 blueprint: Final = Blueprint("guard", __name__)
