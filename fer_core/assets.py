@@ -184,17 +184,16 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _is_whole(entry: Any) -> bool:
     if not _has(entry, _ENTRY):
         return False
-    heads = [of for of in entry["metrics"].values() if isinstance(of, dict) and of]
-    return (
-        len(heads) == len(entry["metrics"])
-        and all(_has(file, _FILE) for file in entry["files"].values())
-        and all(_has(figures, _FIGURES) for of in heads for figures in of.values())
+    measured: list[dict[str, Any]] = list(entry["metrics"].values())
+    return all(_has(file, _FILE) for file in entry["files"].values()) and all(
+        _has(heads, {}) and heads and all(_has(of, _FIGURES) for of in heads.values())
+        for heads in measured
     )
 
 
 def _has(table: Any, kinds: dict[str, type]) -> bool:
     return isinstance(table, dict) and all(
-        isinstance(table.get(name), kind) for name, kind in kinds.items()
+        isinstance(cast(dict[str, Any], table).get(name), kind) for name, kind in kinds.items()
     )
 
 
