@@ -184,20 +184,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _is_whole(entry: Any) -> bool:
     if not _has(entry, _ENTRY):
         return False
-    measured: dict[str, Any] = entry["metrics"]
-    heads: list[dict[str, Any]] = [of for of in measured.values() if isinstance(of, dict) and of]
-    return (
-        len(heads) == len(measured)
-        and all(_has(file, _FILE) for file in entry["files"].values())
-        and all(_has(figures, _FIGURES) for of in heads for figures in of.values())
+    measured: list[dict[str, Any]] = list(entry["metrics"].values())
+    return all(_has(file, _FILE) for file in entry["files"].values()) and all(
+        _has(heads, {}) and heads and all(_has(of, _FIGURES) for of in heads.values())
+        for heads in measured
     )
 
 
 def _has(table: Any, kinds: dict[str, type]) -> bool:
-    if not isinstance(table, dict):
-        return False
-    named = cast(dict[str, Any], table)
-    return all(isinstance(named.get(name), kind) for name, kind in kinds.items())
+    return isinstance(table, dict) and all(
+        isinstance(cast(dict[str, Any], table).get(name), kind) for name, kind in kinds.items()
+    )
 
 
 def published_figures(sha256: str) -> dict[str, Any] | None:

@@ -160,13 +160,20 @@ def test_parts_are_found_by_their_names(tmp_path):
         "test": 8,
     }
     assert list(dataset.read_dataset(tmp_path, "valid").parts) == ["valid"]
-    (tmp_path / "private-test.parquet").unlink()
-    with pytest.raises(InputError, match="no part 'test'") as caught:
-        dataset.read_dataset(tmp_path, "test")
-    assert "train, valid" in caught.value.hint
     pictures.write(tmp_path / "test2.parquet", pictures.columns(8))
     with pytest.raises(InputError, match="look like the part"):
         dataset.read_dataset(tmp_path)
+
+
+def test_a_part_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    pictures.write(tmp_path / "fer2013-train.parquet", pictures.columns(420))
+    with pytest.raises(InputError, match="no part 'test'") as caught:
+        dataset.read_dataset(tmp_path, "test")
+    assert caught.value.hint == "It has: train."
+    # Kept from training, whether the other parts are asked for or not.
+    assert len(dataset.read_dataset(tmp_path, "valid").part("valid")) == len(
+        dataset.read_dataset(tmp_path).part("valid")
+    )
 
 
 def test_one_file_is_the_part_that_is_wanted(tmp_path):

@@ -286,6 +286,7 @@ def test_models_of_other_programs_are_refused(outputs, channels, tmp_path):
         evaluate.open_model(str(tmp_path / "other.keras"))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_file_damaged_inside_is_told_in_short(tmp_path):
     path = tmp_path / "damaged.keras"
     with_outputs(lambda x: {"consensus": keras.layers.Dense(7)(x)}, 1).save(path)
