@@ -1,6 +1,6 @@
 """Finds faces in a frame: the detector protocol and YuNet, its only implementation.
 
-The only file that knows ``cv2.FaceDetectorYN``. Which faces are worth reading is decided later.
+How the network is run is ``yunet``'s work; which faces are worth reading is decided later.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from fer_core import assets
 from fer_core.records import LANDMARKS, Faces, Frame
 from fer_core.settings import Detection
+from fer_core.yunet import Network
 
-# Twice the grid of YuNet's coarsest stride (32 px): below that the network has nothing to look at.
-_LEAST_SIDE_PX = 64
 _SAME_IOU = 0.5
 
 
@@ -117,25 +116,24 @@ def _iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.
 
 
 class YuNet:
-    """YuNet 2023mar (Wu et al. 2023), run by OpenCV; not safe to share between threads.
+    """YuNet at the sizes the settings ask for; safe to share between threads.
 
     Args:
         settings: score threshold, overlap and the size at which a frame is searched.
+        threads: threads of its runtime; None for every core.
 
     Raises:
         AssetMissing, AssetCorrupt: the weights are not there or not the published ones.
     """
 
-    def __init__(self, settings: Detection) -> None:
+    def __init__(self, settings: Detection, *, threads: int | None = None) -> None:
         self._settings = settings
-        self._network = cv2.FaceDetectorYN.create(
-            str(assets.yunet()),
-            "",
-            (320, 320),
-            settings.min_score,
-            settings.nms_iou,
+        self._network = Network(
+            assets.yunet(),
+            min_score=settings.min_score,
+            nms_iou=settings.nms_iou,
+            threads=threads,
         )
-        self._size = (0, 0)
 
     def detect(self, frame: Frame) -> Faces:
         """Find the faces of one frame.
@@ -172,23 +170,11 @@ class YuNet:
         )
 
     def _search(self, image: NDArray[np.uint8], longest_side_px: int) -> NDArray[np.float64]:
-        """Return YuNet's rows (box, five points, score), in pixels of ``image``."""
+        """Return the network's rows (box, five points, score), in pixels of ``image``."""
         scale = min(1.0, longest_side_px / max(image.shape))
         if scale < 1:
             size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        below, beside = (max(0, _LEAST_SIDE_PX - side) for side in image.shape[:2])
-        if below or beside:
-            border = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT)
-            image = np.asarray(border, np.uint8)
-        height, width = image.shape[:2]
-        if (width, height) != self._size:
-            self._network.setInputSize((width, height))
-            self._size = (width, height)
-        _, rows = self._network.detect(image)
-        # OpenCV returns None, not an empty array, when there is no face, whatever its stubs say.
-        nothing = rows is None  # pyright: ignore[reportUnnecessaryComparison]
-        found = np.asarray(np.zeros((0, 15)) if nothing else rows, np.float64)
-        found = found[np.isfinite(found).all(axis=1)]
+        found = self._network.search(image).astype(np.float64)
         found[:, :14] /= scale
         return found

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from fer_core import __version__, arrivals, assets, audit, exclude, inbox, policy, retention, video
 from fer_core.address import address_of, is_url, path_of
 from fer_core.assets import ModelAsset
@@ -225,7 +223,7 @@ def _known(
     if source.sidecar.title is not None:
         wanted["title"] = source.sidecar.title
     if source.started_at is not None:
-        wanted["started_at"] = pd.Timestamp(source.started_at)
+        wanted["started_at"] = source.started_at
     # A very long name loses its end on the way to a folder's.
     here, there = (Place(course, "", "").folder for course in (source.course, row["course"]))
     if here != there or any(row[name] != value for name, value in wanted.items()):

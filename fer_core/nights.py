@@ -77,7 +77,8 @@ def work_through(
             pipeline.failed_before_reading(settings, path, error)
             for path, error in (*laid.failed, *found.failed)
         ]
-        with workers.employed(settings.run.workers):
+        ours = sources and settings.run.runner == "processes"
+        with workers.employed(settings.run.workers if ours else 1):
             outcomes += _each(sources, one, publish, at_once(settings.run))
         failures.retire_replaced(store, outcomes)
         checkpoint.forget_stale(store.root / "work")

@@ -1,6 +1,7 @@
 """Draws the pages of a dataset from its tables alone: no video, no model.
 
-Reads the store, asks ``report`` for the page, writes it back; computes nothing.
+Reads the store, asks ``report`` for the page, writes it back; computes nothing. What draws is
+imported when there is something to draw: a night begins to read a second sooner.
 """
 
 # pandas and pyarrow are typed in part only.
@@ -9,6 +10,7 @@ Reads the store, asks ``report`` for the page, writes it back; computes nothing.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -16,17 +18,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pandas as pd
-
-from fer_core import arrivals, exclude, overview, report, transcript
+from fer_core import arrivals, exclude, transcript
 from fer_core.address import is_url, path_of
 from fer_core.errors import ConfigError
-from fer_core.report import Material
 from fer_core.settings import Settings
 from fer_core.store import Place, Store
 from fer_core.wording import words
 
 INDEX = "index.html"
+
+
+def warm_up() -> None:
+    """Import what draws, while there is nothing else to do."""
+    for module in ("overview", "report"):
+        importlib.import_module(f"fer_core.{module}")
 
 
 def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
@@ -37,6 +42,8 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         StoreError: a table cannot be read or the page not written.
         TransientError: what lies beside the recording in object storage cannot be read.
     """
+    from fer_core import report
+
     row = store.recording(recording_id)
     if row is None:
         raise ConfigError(
@@ -46,7 +53,7 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
     name = store.page(Place(row["course"], row["month"], recording_id))
     source = arrivals.have_beside(row["source_path"], settings, store.root)
     faces = store.read("faces", recording_id)
-    material = Material(
+    material = report.Material(
         recording=row,
         seconds=store.read("seconds", recording_id),
         moments=store.read("moments", recording_id),
@@ -72,6 +79,8 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
 
 def write_index(store: Store, settings: Settings) -> Path:
     """Draw the index of all lectures, with what the store knows of the last run."""
+    from fer_core import overview, report
+
     frame = store.all("recordings", overview.COLUMNS).sort_values(
         ["course", "started_at", "source_name"], na_position="first", ignore_index=True
     )
@@ -125,6 +134,8 @@ def remove(store: Store, recording_id: str) -> None:
 
 def made_on(row: Mapping[Any, Any], mtime_ns: int) -> date:
     """Return the day a recording's age counts from: its start, or else its file's time."""
+    import pandas as pd
+
     if not pd.isna(row["started_at"]):
         return row["started_at"].date()  # type: ignore[no-any-return]
     return datetime.fromtimestamp(mtime_ns / 1e9, UTC).date()

@@ -149,7 +149,9 @@ def in_threads(job: Job) -> list[SegmentResult]:
         raise AssertionError
 
     with ThreadPoolExecutor(job.settings.run.workers) as pool:
-        return list(pool.map(one, job.segments))
+        results = pool.map(one, job.segments)
+        pages.warm_up()
+        return list(results)
 
 
 def finish(
@@ -171,14 +173,11 @@ def finish(
     parts = [part for part in stored if part is not None and len(part[0].samples)]
     faults = [result for result in results if isinstance(result, InputError)]
     if not parts:
-        raise (
-            faults[0]
-            if faults
-            else InputError(
-                f"{job.source.path.name!r} holds no picture that can be decoded.",
-                hint="Try to play it; if it does not play, record or export it again.",
-            )
+        nothing = InputError(
+            f"{job.source.path.name!r} holds no picture that can be decoded.",
+            hint="Try to play it; if it does not play, record or export it again.",
         )
+        raise faults[0] if faults else nothing
     if any(part is None for part in stored) or not job.is_current():
         store.clear_work(job.recording_id)
         raise TransientError(

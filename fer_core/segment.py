@@ -1,13 +1,12 @@
 """Looks at one segment of a recording: decode, find faces, read expressions, keep what was seen.
 
-Detector and classifier are made once a thread and once a process. What the faces amount to is
+A detector is made for every segment, a classifier once a process. What the faces amount to is
 ``pipeline``'s work; in which process this is done, ``workers``'.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -30,7 +29,7 @@ from fer_core import (
     stopping,
     video,
 )
-from fer_core.detect import FaceDetector, QuickSearch, YuNet
+from fer_core.detect import QuickSearch, YuNet
 from fer_core.exclude import Exclusion
 from fer_core.folder import explained, need_space
 from fer_core.records import THUMBNAIL_PX, Faces, Observations, Segment, VideoInfo
@@ -119,7 +118,8 @@ def _fits(stored: Observations, segment: Segment, rate_hz: int) -> bool:
 def _see(footage: Footage, segment: Segment) -> tuple[Observations, checkpoint.Effort, bool]:
     """Look at a segment until its end, or until the run has to stop; say whether it is whole."""
     rate = footage.settings.sampling.rate_hz
-    detector = QuickSearch(_detector(footage.settings), footage.settings.detection, rate)
+    finder = YuNet(footage.settings.detection, threads=_use())
+    detector = QuickSearch(finder, footage.settings.detection, rate)
     reader = _Reader(footage)
     samples: list[int] = []
     thumbnails: list[NDArray[np.uint8]] = []
@@ -260,17 +260,10 @@ def use_threads(count: int) -> None:
 _threads: Final[list[int]] = []
 
 
+def _use() -> int | None:
+    return _threads[-1] if _threads else None
+
+
 @lru_cache(maxsize=2)
 def _classifier(model: assets.ModelAsset, *, mirror: bool) -> classify.Classifier:
-    threads = _threads[-1] if _threads else None
-    return classify.load_classifier(model, threads=threads, mirror=mirror)
-
-
-_local = threading.local()
-
-
-def _detector(settings: Settings) -> FaceDetector:
-    """Return this thread's detector: OpenCV's network may not be shared between threads."""
-    if getattr(_local, "settings", None) != settings.detection:
-        _local.detector, _local.settings = YuNet(settings.detection), settings.detection
-    return _local.detector
+    return classify.load_classifier(model, threads=_use(), mirror=mirror)

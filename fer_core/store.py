@@ -20,19 +20,20 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 from fer_core.errors import StoreError
 from fer_core.folder import explained, held, write_whole
 from fer_core.schema import TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow.dataset
 
 UNKNOWN_MONTH: Final = "unknown"
 
@@ -165,14 +166,14 @@ class Store:
         Raises:
             StoreError: a file is damaged.
         """
+        import pandas as pd  # a second of its own, which a night has later
+
         paths = sorted(self._committed(name))
-        parts = [_read(path, columns) for path in paths]
-        empty = TABLES[name].empty_table()
-        if columns is not None:
-            empty = empty.select(list(columns))
+        empty = TABLES[name].empty_table().select(list(columns or TABLES[name].names))
+        parts = [empty, *(_read(path, columns) for path in paths)]
         # One conversion for all: a thousand small frames would take longer than their files.
-        frame = pa.concat_tables([empty, *parts], promote_options="default").to_pandas()
-        sizes = [part.num_rows for part in parts]
+        frame = pa.concat_tables(parts, promote_options="default").to_pandas()
+        sizes = [part.num_rows for part in parts[1:]]
         for at, column in enumerate(("course", "month")):
             values = np.array([_partition(path)[at] for path in paths], dtype=object)
             frame[column] = pd.Series(np.repeat(values, sizes), dtype="str")
@@ -228,15 +229,16 @@ class Store:
 
     def read(self, name: str, recording_id: str) -> pd.DataFrame:
         """Return one recording's rows of a table; empty if it has none."""
-        for path in self._committed(name, recording_id):
-            return _as_frame(path)
-        return TABLES[name].empty_table().to_pandas()
+        paths = self._committed(name, recording_id)
+        return _as_frame(paths[0]) if paths else TABLES[name].empty_table().to_pandas()
 
     def dataset(self, name: str) -> pyarrow.dataset.Dataset:
         """Return a whole table with ``course`` and ``month``, to be read when it is asked for."""
-        field, files = pyarrow.dataset.field, pyarrow.fs.LocalFileSystem()
-        parquet = pyarrow.dataset.ParquetFileFormat()
-        fragments: list[pyarrow.dataset.Fragment] = []
+        from pyarrow import dataset, fs
+
+        field, files = dataset.field, fs.LocalFileSystem()
+        parquet = dataset.ParquetFileFormat()
+        fragments: list[dataset.Fragment] = []
         for path in sorted(self._committed(name)):
             course, month = _partition(path)
             where = (field("course") == course) & (field("month") == month)
@@ -244,7 +246,7 @@ class Store:
         schema = TABLES[name]
         for column in ("course", "month"):
             schema = schema.append(pa.field(column, pa.string(), nullable=False))
-        return pyarrow.dataset.FileSystemDataset(fragments, schema, parquet, files)
+        return dataset.FileSystemDataset(fragments, schema, parquet, files)
 
     def write_page(self, name: str, html: str) -> Path:
         """Write a page below ``reports/`` and return its path.
@@ -377,8 +379,8 @@ def _row(path: Path, mtime_ns: int) -> dict[str, Any]:
 
 
 def _as_row(frame: pd.DataFrame) -> dict[str, Any]:
-    row = frame.iloc[0]
-    return {name: None if pd.isna(row[name]) else row[name] for name in frame.columns}
+    row, lacks = frame.iloc[0], frame.iloc[0].isna()
+    return {name: None if lacks[name] else row[name] for name in frame.columns}
 
 
 def _partition(path: Path) -> tuple[str, str]:

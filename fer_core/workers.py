@@ -31,6 +31,13 @@ _PROGRAM: Final = "import sys; from fer_core import workers; workers.work(int(sy
 _LOOK_S: Final = 0.2
 _END_S: Final = 10.0
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Frames and the networks' buffers go back to the system at once; otherwise a worker grows by half
+# over its first segments (glibc; others do not know these names).
+_FRUGAL: Final = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 18),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
+}
 
 
 def delegate(footage: Footage, part: Segment) -> Path:
@@ -51,7 +58,11 @@ def delegate(footage: Footage, part: Segment) -> Path:
 def employed(count: int) -> Generator[None]:
     """Have ``delegate`` use so many worker processes within the block; none for one.
 
-    They are started when they are needed first, and kept, with the model they loaded.
+    They are started now, beside whatever is planned meanwhile, and kept, with the model they
+    loaded.
+
+    Raises:
+        EnvironmentProblem: a process cannot be started.
     """
     if count == 1:
         yield
@@ -67,11 +78,16 @@ def employed(count: int) -> Generator[None]:
 
 class _Crew:
     def __init__(self, count: int) -> None:
-        # The one that came free last is taken first, so that no more are started than needed.
+        # The one that came free last is taken first: it has loaded its model.
         self._places: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         self._count = count
-        for _ in range(count):
-            self._places.put(None)
+        try:
+            for _ in range(count):
+                self._places.put(_Worker())
+        except EnvironmentProblem:
+            self._count = self._places.qsize()
+            self.dismiss()
+            raise
 
     def look(self, footage: Footage, part: Segment) -> Path:
         worker = self._places.get()
@@ -114,7 +130,7 @@ class _Worker:
                 [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path)},
+                env=os.environ | _ONE_THREAD | _FRUGAL | {"PYTHONPATH": os.pathsep.join(path)},
                 # Ctrl-C is for the conductor, which has everybody keep what was seen.
                 start_new_session=True,
             )

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_core import video
+from fer_core import assets, video
 from fer_core.detect import YuNet
+from fer_core.errors import AssetCorrupt
 from fer_core.records import Faces, Frame
 from fer_core.settings import Detection, Video
+from fer_core.yunet import Network
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "biology-101"
 CLASS = EXAMPLE / "GMT20261103-093000_Recording_gallery_1280x720.mp4"
@@ -161,3 +163,23 @@ def test_the_threshold_is_the_one_set(picture):
     between = float(score[3] + score[4]) / 2
     assert len(found_in(picture, min_score=between)) == 5
     assert len(found_in(picture, min_score=1.0)) == 0
+
+
+@pytest.mark.parametrize("side", [1280, 643, 320])
+def test_boxes_and_points_are_those_of_opencv_s_own_detector(picture, side):
+    image = cv2.resize(picture, (side, side * 9 // 16), interpolation=cv2.INTER_AREA)
+    theirs = cv2.FaceDetectorYN.create(
+        str(assets.yunet()), "", (side, side * 9 // 16), 0.6, 0.3
+    ).detect(image)[1]
+    ours = Network(assets.yunet(), min_score=0.6, nms_iou=0.3).search(image)
+    assert len(ours) == 9
+    # Of faces that are equally sure the order is nobody's.
+    apart = np.abs(ours[:, None] - theirs[None]).max(axis=2).min(axis=1)
+    assert apart.max() < 1e-2
+
+
+def test_a_file_that_is_not_the_published_one_is_told(tmp_path):
+    other = tmp_path / "other.onnx"
+    other.write_bytes(assets.yunet().read_bytes()[:1000])
+    with pytest.raises(AssetCorrupt, match=r"other\.onnx"):
+        Network(other, min_score=0.6, nms_iou=0.3)
