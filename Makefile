@@ -105,6 +105,10 @@ bench-workers: setup-dev
 capacity: setup
 	@exec $(BIN)/python tools/capacity.py $(ARGS)
 
+.PHONY: prefect-load
+prefect-load: setup
+	@exec $(BIN)/python tools/prefect_load.py
+
 .PHONY: chaos
 chaos: setup-dev
 	@$(BIN)/python tools/chaos.py $(ARGS)

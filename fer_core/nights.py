@@ -77,7 +77,8 @@ def work_through(
             pipeline.failed_before_reading(settings, path, error)
             for path, error in (*laid.failed, *found.failed)
         ]
-        count = settings.run.workers if sources else 1
+        ours = sources and settings.run.runner == "processes"
+        count = settings.run.workers if ours else 1
         with workers.employed(count), underway.telling(store.root):
             progress.tell("found", "", len(sources))
             outcomes += _each(sources, one, publish, at_once(settings.run))

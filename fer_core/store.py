@@ -10,6 +10,7 @@ Every write goes beside its target, is flushed, read back and moved into place; 
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 import shutil
@@ -134,16 +135,15 @@ class Store:
         Raises:
             StoreError: the row cannot be read or written.
         """
-        for path in self._committed("recordings"):
-            if path.stem == recording_id:
-                with _readable(path):
-                    table = pq.read_table(path, partitioning=None)
-                for name, value in values.items():
-                    at, field = table.schema.get_field_index(name), TABLES["recordings"].field(name)
-                    if at < 0:  # of an earlier schema
-                        at, table = table.num_columns, table.append_column(field, [[None]])
-                    table = table.set_column(at, field, pa.array([value], field.type))
-                self._write_table(path, table)
+        for path in self._committed("recordings", recording_id):
+            with _readable(path):
+                table = pq.read_table(path, partitioning=None)
+            for name, value in values.items():
+                at, field = table.schema.get_field_index(name), TABLES["recordings"].field(name)
+                if at < 0:  # of an earlier schema
+                    at, table = table.num_columns, table.append_column(field, [[None]])
+                table = table.set_column(at, field, pa.array([value], field.type))
+            self._write_table(path, table)
 
     def forget(self, recording_id: str) -> None:
         """Remove a recording's rows; ``recordings`` first, so that a reader never sees half."""
@@ -229,7 +229,7 @@ class Store:
 
     def read(self, name: str, recording_id: str) -> pd.DataFrame:
         """Return one recording's rows of a table; empty if it has none."""
-        paths = [path for path in self._committed(name) if path.stem == recording_id]
+        paths = self._committed(name, recording_id)
         return _as_frame(paths[0]) if paths else TABLES[name].empty_table().to_pandas()
 
     def dataset(self, name: str) -> pyarrow.dataset.Dataset:
@@ -299,31 +299,40 @@ class Store:
     def _file(self, name: str, place: Place) -> Path:
         return self.tables / name / place.folder / f"{place.recording_id}.parquet"
 
-    def files(self, name: str) -> Iterator[Path]:
-        """Return every file of a table, committed or not; none that a link leads to."""
+    def files(self, name: str, recording_id: str | None = None) -> Iterator[Path]:
+        """Return every file of a table, committed or not; none that a link leads to.
+
+        Args:
+            name: of the table.
+            recording_id: of the only recording wanted: of a hundred thousand it is found at once.
+        """
+        files = "*.parquet" if recording_id is None else f"{glob.escape(recording_id)}.parquet"
+        if "/" in files:  # no name of a file
+            return
         for month in (self.tables / name).glob("course=*/month=*"):
             if not (month.is_symlink() or month.parent.is_symlink()):
-                yield from month.glob("*.parquet")
+                yield from month.glob(files)
 
-    def places(self) -> dict[str, tuple[str, ...]]:
+    def places(self, recording_id: str | None = None) -> dict[str, tuple[str, ...]]:
         """Return the end of the path at which each recording's rows stand, by id.
 
         A run killed before its commit leaves files without a row; one killed while it moves a
         recording to another partition leaves two rows, of which the newer one counts.
         """
         found: list[tuple[int, Path]] = []
-        for path in self.files("recordings"):
+        for path in self.files("recordings", recording_id):
             with suppress(FileNotFoundError):  # removed just now by whoever is writing
                 found.append((path.stat().st_mtime_ns, path))
         return {path.stem: path.parts[-3:] for _, path in sorted(found)}
 
-    def _committed(self, name: str) -> list[Path]:
-        stands = self.places()  # nothing else is ever read
-        return [path for path in self.files(name) if stands.get(path.stem) == path.parts[-3:]]
+    def _committed(self, name: str, recording_id: str | None = None) -> list[Path]:
+        stands = self.places(recording_id)  # nothing else is ever read
+        files = self.files(name, recording_id)
+        return [path for path in files if stands.get(path.stem) == path.parts[-3:]]
 
     def files_of(self, recording_id: str) -> list[Path]:
         """Return every file of a recording, in whatever table and place."""
-        return [path for name in TABLES for path in self.files(name) if path.stem == recording_id]
+        return [path for name in TABLES for path in self.files(name, recording_id)]
 
     def _write_table(self, path: Path, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from fer_core import video
 from fer_core.records import Segment
 from fer_core.settings import Settings
-from fer_core.viewers import Viewers
 from tests import clips, factories
 
 EXAMPLE: Final = next((Path(__file__).parent.parent / "examples").rglob("*.mp4"))
@@ -29,11 +28,11 @@ def jpeg(image: NDArray[np.uint8], quality: int = 80) -> bytes:
 
 
 @cache
-def pictures(seconds: int = 12) -> tuple[bytes, ...]:
-    """Return the first seconds of the bundled class, two pictures a second: nine people."""
+def pictures() -> tuple[bytes, ...]:
+    """Return the first 12 s of the bundled class, two pictures a second: nine people."""
     ffmpeg, limits = video.find_ffmpeg(None), clips.LIMITS
-    whole = Segment(0, 0, seconds)
-    with video.Sampler(clips.look(EXAMPLE), whole, RATE_HZ, ffmpeg, limits) as frames:
+    part = Segment(0, 0, 12)
+    with video.Sampler(clips.look(EXAMPLE), part, RATE_HZ, ffmpeg, limits) as frames:
         return tuple(jpeg(frame.image) for frame in frames)
 
 
@@ -41,19 +40,3 @@ def settings(out: Path, **sections: Any) -> Settings:
     """Return settings under which a camera may be read, with some changed."""
     given = {"deployment": {"jurisdiction": "IN"}, "run": {"min_free_mb": 0}} | sections
     return factories.settings(**given).model_copy(update={"out": out})
-
-
-class Clock:
-    """A clock that is put forward by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def show(registry: Viewers, secret: str, count: int | None = None, start_s: float = 0.0) -> None:
-    for number, data in enumerate(pictures()[:count]):
-        registry._clock.now += 1 / RATE_HZ
-        registry.see(secret, data, start_s + number / RATE_HZ)

@@ -374,3 +374,12 @@ def test_work_files_of_other_settings_go_and_those_of_these_stay(store):
     store.clear_work(ID)
     assert sorted(p.name for p in (store.root / "work").iterdir()) == ["f" * 16]
     store.clear_work("0" * 16)
+
+
+@pytest.mark.parametrize("recording_id", ["*", "", "..", "../x", "/etc/passwd", "[0-9a-f]*", "x\0"])
+def test_an_id_is_a_name_and_nothing_else(tmp_path, recording_id):
+    store = Store(tmp_path)
+    where = commit(store)
+    assert store.recording(where.recording_id) is not None
+    assert store.recording(recording_id) is None
+    assert store.files_of(recording_id) == []

@@ -15,7 +15,6 @@ from fer_core.store import Store
 from tests import cameras, pages
 from tests.sites import Site, serving
 
-PICTURES = cameras.pictures()
 LIMITED = {"LIVE__VIEWERS": "2", "LIVE__IDLE_S": "3"}
 
 
@@ -56,7 +55,7 @@ def refused(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
 
 
 def test_a_picture_is_answered_with_its_faces(site: Site, view: str):
-    answer = show(site, view, PICTURES[0], 7)
+    answer = show(site, view, cameras.pictures()[0], 7)
 
     assert answer.status_code == 200
     told = answer.json()
@@ -69,32 +68,33 @@ def test_a_picture_is_answered_with_its_faces(site: Site, view: str):
     assert told["recorded_s"] is None and not told["full"]
     assert told["pause_ms"] >= 200
     assert answer.headers["Cache-Control"] == "no-store"
-    later = show(site, view, PICTURES[2], 8.2).json()
+    later = show(site, view, cameras.pictures()[2], 8.2).json()
     assert [second["people"] for second in later["seconds"]] == [cameras.PEOPLE]
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "captured", "problem"),
+    ("made", "kind", "captured", "problem"),
     [
-        (b"", "image/jpeg", "1", (422, "unreadable")),
-        (b"\x89PNG\r\n\x1a\n", "image/jpeg", "1", (422, "unreadable")),
-        (PICTURES[0][:-9], "image/jpeg", "1", (422, "unreadable")),
-        (PICTURES[0], "image/png", "1", (415, "wrong-kind")),
-        (PICTURES[0], "image/jpeg", "soon", (400, "bad-request")),
-        (PICTURES[0], "image/jpeg", "nan", (422, "unreadable")),
-        (bytes(2_000_000), "image/jpeg", "1", (413, "too-large")),
+        (lambda _: b"", "image/jpeg", "1", (422, "unreadable")),
+        (lambda _: b"\x89PNG\r\n\x1a\n", "image/jpeg", "1", (422, "unreadable")),
+        (lambda good: good[:-9], "image/jpeg", "1", (422, "unreadable")),
+        (lambda good: good, "image/png", "1", (415, "wrong-kind")),
+        (lambda good: good, "image/jpeg", "soon", (400, "bad-request")),
+        (lambda good: good, "image/jpeg", "nan", (422, "unreadable")),
+        (lambda good: good + bytes(2_000_000), "image/jpeg", "1", (413, "too-large")),
     ],
 )
 def test_what_is_no_picture_is_refused_and_the_view_goes_on(
-    site: Site, view: str, data: bytes, kind: str, captured: str, problem: tuple[int, str]
+    site: Site, view: str, made: Any, kind: str, captured: str, problem: tuple[int, str]
 ):
+    data = made(cameras.pictures()[0])
     answer = site.client.post(
         f"{view}/pictures?captured_s={captured}", content=data, headers={"Content-Type": kind}
     )
 
     told = refused(answer, *problem)
     assert str(site.out) not in str(told)
-    assert show(site, view, PICTURES[0], 3).status_code == 200
+    assert show(site, view, cameras.pictures()[0], 3).status_code == 200
 
 
 def test_another_sites_page_can_neither_look_nor_record(site: Site, view: str):
@@ -122,7 +122,7 @@ def test_more_than_may_look_are_told_to_wait(site: Site, view: str):
 
 def test_a_view_that_has_ended_is_gone(site: Site):
     for address in ("/api/v1/live/nobody", "/api/v1/live/%2e%2e%2fx"):
-        answer = show(site, address, PICTURES[0], 1)
+        answer = show(site, address, cameras.pictures()[0], 1)
         assert answer.status_code == 404
     refused(site.client.delete("/api/v1/live/nobody/recording"), 404, "not-found")
     assert site.client.delete("/api/v1/live/nobody").status_code == 204
@@ -138,7 +138,7 @@ def test_nothing_is_recorded_without_consent(site: Site, view: str, body: str):
         f"{view}/recording", content=body, headers={"Content-Type": "application/json"}
     )
     refused(answer, 422, "unreadable")
-    assert show(site, view, PICTURES[0], 1).json()["recorded_s"] is None
+    assert show(site, view, cameras.pictures()[0], 1).json()["recorded_s"] is None
 
 
 def test_a_recording_becomes_a_report_in_the_library(site: Site, view: str):
@@ -146,7 +146,7 @@ def test_a_recording_becomes_a_report_in_the_library(site: Site, view: str):
     begun = site.client.post(f"{view}/recording", json=consent)
     assert (begun.status_code, begun.json()["course"]) == (201, "Bio <&> 101")
     refused(site.client.post(f"{view}/recording", json=consent), 422, "unreadable")
-    for number, data in enumerate(PICTURES[:9]):
+    for number, data in enumerate(cameras.pictures()[:9]):
         assert show(site, view, data, 20 + number / cameras.RATE_HZ).status_code == 200
 
     with Store(site.out).writing():  # as a night would
@@ -176,7 +176,7 @@ def test_a_recording_becomes_a_report_in_the_library(site: Site, view: str):
 def test_what_is_thrown_away_is_not_kept(site: Site, view: str):
     before = set(site.out.rglob("*.parquet"))
     site.client.post(f"{view}/recording", json={"consent": True})
-    show(site, view, PICTURES[0], 1)
+    show(site, view, cameras.pictures()[0], 1)
 
     ended = site.client.delete(f"{view}/recording?keep=false").json()
 
@@ -192,7 +192,7 @@ def test_a_recording_that_nobody_stops_is_kept_when_the_server_ends(tmp_path: Pa
         address = f"/api/v1/live/{begun['view']}"
         assert "Presence mode" in running.client.get("/live").text
         running.client.post(f"{address}/recording", json={"consent": True})
-        told = show(running, address, PICTURES[0], 1).json()
+        told = show(running, address, cameras.pictures()[0], 1).json()
         assert told["faces"][0]["expressions"] is None
 
         running.stop()

@@ -3,7 +3,8 @@
 A worker here is a core: with one worker the whole run (conductor, worker, its decoder) may use one
 core, with two it may use two. Prefect's server is started beforehand and runs anywhere. The time is
 that of the recording, from its plan to its tables; starts of programs and clusters do not count,
-those of workers do.
+those of workers do. CPU seconds are of everything: neighbours hardly touch them, so on a machine
+that is not alone they tell whether two workers have more to do than one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -32,8 +34,9 @@ _ON_CORES: Final = (
 )
 
 
-def measure(path: Path, runner: str, workers: int) -> float:
-    """Return how long a recording takes, seconds."""
+def measure(path: Path, runner: str, workers: int) -> tuple[float, float]:
+    """Return how long a recording takes, and the CPU seconds of the whole run."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as out:
         words = ["run", str(path), "--out", out, "--jurisdiction", "IN", "--runner", runner]
         subprocess.run(
@@ -44,7 +47,9 @@ def measure(path: Path, runner: str, workers: int) -> float:
             stderr=subprocess.DEVNULL,
             check=True,
         )
-        return float(Store(Path(out)).all("runs")["wall_s"].iloc[0])
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return float(Store(Path(out)).all("runs")["wall_s"].iloc[0]), cpu_s
 
 
 def main() -> int:
@@ -56,22 +61,22 @@ def main() -> int:
     given = parser.parse_args()
     path = make(Gallery(4, 720, 2, given.minutes), ROOT / ".bench")
     results: list[dict[str, object]] = []
-    print(f"{path.stem}: seconds of each repeat, medians, efficiency t1 / (2 t2)")  # noqa: T201
+    print(f"{path.stem}: medians of {given.repeats}, one worker and two")  # noqa: T201
+    print(f"{'':<10} {'wall s':>15} {'t1 / 2 t2':>10} {'CPU s':>15} {'c1 / c2':>9}")  # noqa: T201
     with server.running():
         for runner in given.runners:
-            times: dict[int, list[float]] = {1: [], 2: []}
+            found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
             # In turn, so that a busy minute of the machine meets both.
             for _ in range(given.repeats):
-                for workers, found in times.items():
-                    found.append(measure(path, runner, workers))
-            one, two = (statistics.median(found) for found in times.values())
-            efficiency = one / (2 * two)
-            results.append(
-                {"runner": runner, "times_s": times, "efficiency": efficiency, "video": path.stem}
-            )
-            each = "  ".join(", ".join(f"{t:.1f}" for t in found) for found in times.values())
+                for workers, each in found.items():
+                    each.append(measure(path, runner, workers))
+            walls = [statistics.median(wall for wall, _ in each) for each in found.values()]
+            cpus = [statistics.median(cpu for _, cpu in each) for each in found.values()]
+            results.append({"runner": runner, "wall_and_cpu_s": found, "video": path.stem})
             print(  # noqa: T201
-                f"{runner:<10} {each:<40} {one:6.1f} {two:6.1f} {efficiency:6.1%}", flush=True
+                f"{runner:<10} {walls[0]:7.1f} {walls[1]:7.1f} {walls[0] / (2 * walls[1]):>10.0%} "
+                f"{cpus[0]:7.1f} {cpus[1]:7.1f} {cpus[0] / cpus[1]:>9.0%}",
+                flush=True,
             )
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S")
     about = {"at": at, "cores": os.cpu_count(), "results": results}

@@ -1,0 +1,251 @@
+"""Simulates nights of many recordings: hours, cores, storage, cost, and what is the bottleneck.
+
+Work arrives at the beginning of the night. A conductor (one for each dataset) plans a recording,
+gives its segments to the cores that all conductors share, and finishes it: tracks, intervals,
+tables, page. A segment may fail and is tried again; a core may be lost while it works on one, and
+comes back. Everything that can be measured was (docs/capacity.md says how); prices cannot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+import random
+from collections import deque
+from dataclasses import dataclass, replace
+from itertools import count, product
+from typing import Final
+
+# Measured (make prefect-load): 12 a recording and 3 a segment, of which there are ten.
+REQUESTS: Final = 42.0
+_SEED: Final = 20131
+_BAR: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What comes, what it costs, and what there is to do it with.
+
+    Attributes:
+        recordings: a night.
+        minutes: of video each.
+        cores: that read segments, all machines together; one worker each.
+        datasets: each with its own conductor, one core, not counted above.
+        at_once: recordings under way for each conductor.
+        kept: recordings that lie in all datasets together, before the night.
+        core_s: CPU seconds for a second of video: decoding, finding and reading 16 faces at 720p.
+        segment_s: length of a segment, seconds of video.
+        plan_s: conductor's seconds to hash, probe and plan a recording.
+        finish_s: conductor's seconds to finish one of 50 minutes.
+        lookup_s: conductor's seconds for a recording and for each one that its dataset holds:
+            its files are searched for by name.
+        nightly_s: likewise once a night: looked at for damage, drawn in the index.
+        fails: share of segments that fail and are tried again.
+        lost: cores lost, for each core and hour; back after ``back_s``.
+        back_s: seconds until then.
+        spread: standard deviation of a segment's time, as a share of its mean.
+    """
+
+    recordings: int = 10_000
+    minutes: float = 50
+    cores: int = 300
+    datasets: int = 1
+    at_once: int = 16
+    kept: int = 0
+    core_s: float = 0.18
+    segment_s: float = 300
+    plan_s: float = 0.5
+    finish_s: float = 3.0
+    lookup_s: float = 210e-6
+    nightly_s: float = 10.5e-3
+    fails: float = 0.005
+    lost: float = 0.01
+    back_s: float = 300
+    spread: float = 0.2
+
+    @property
+    def segments(self) -> int:
+        """Segments of a recording."""
+        return math.ceil(60 * self.minutes / self.segment_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """How it went: hours, shares of the time that cores and conductors worked, tries repeated."""
+
+    hours: float
+    cores_busy: float
+    conductors_busy: float
+    again: int
+
+    @property
+    def bottleneck(self) -> str:
+        """What more of would make it shorter."""
+        return "conductors" if self.conductors_busy > self.cores_busy else "cores"
+
+
+class _Play:
+    """A night as it goes: what is under way, and what happens next."""
+
+    def __init__(self, load: Load) -> None:
+        self.load, self.now, self.free, self.again = load, 0.0, load.cores, 0
+        self.cores_s = self.conductors_s = 0.0
+        self.waiting: deque[int] = deque()
+        self._events: list[tuple[float, int, str, int]] = []
+        self._order = count()
+        self._chance = random.Random(_SEED)  # noqa: S311 - a simulation
+        self._left: dict[int, int] = {}
+        many = range(load.datasets)
+        self._share = [len(range(k, load.recordings, load.datasets)) for k in many]
+        self._begun, self._finished = [0 for _ in many], [0 for _ in many]
+        self._read: list[deque[int]] = [deque() for _ in many]
+        self._conducting = [False for _ in many]
+
+    def run(self) -> None:
+        for k in range(self.load.datasets):
+            self._conduct(k)
+        while self._events:
+            self.now, _, what, which = heapq.heappop(self._events)
+            if what in ("plan", "finish"):
+                self._conducted(what, which)
+            else:
+                self._worked(what, which)
+            self._conduct(which % self.load.datasets)
+            self._work()
+
+    def _later(self, after_s: float, what: str, which: int) -> None:
+        heapq.heappush(self._events, (self.now + after_s, next(self._order), what, which))
+
+    def _conduct(self, k: int) -> None:
+        """Have a conductor do the next thing: what is read before what is new."""
+        load = self.load
+        if self._conducting[k]:
+            return
+        if self._read[k]:
+            took_s, what, which = (
+                load.finish_s * load.minutes / 50,
+                "finish",
+                self._read[k].popleft(),
+            )
+        elif self._begun[k] < min(self._share[k], self._finished[k] + load.at_once):
+            held = load.kept / load.datasets + self._finished[k]
+            took_s, what = load.plan_s + load.lookup_s * held, "plan"
+            which = self._begun[k] * load.datasets + k
+            self._begun[k] += 1
+        else:
+            return
+        self._conducting[k] = True
+        self.conductors_s += took_s
+        self._later(took_s, what, which)
+
+    def _conducted(self, what: str, which: int) -> None:
+        k = which % self.load.datasets
+        self._conducting[k] = False
+        if what == "finish":
+            self._finished[k] += 1
+        else:
+            self._left[which] = self.load.segments
+            self.waiting.extend([which] * self.load.segments)
+
+    def _work(self) -> None:
+        """Give every free core a segment."""
+        load, chance = self.load, self._chance
+        sigma = math.sqrt(math.log1p(load.spread**2))
+        mean_s = 60 * load.minutes / load.segments * load.core_s
+        while self.free and self.waiting:
+            self.free -= 1
+            which = self.waiting.popleft()
+            took_s = mean_s * chance.lognormvariate(-(sigma**2) / 2, sigma)
+            what = "failed" if chance.random() < load.fails else "read"
+            if chance.random() < 1 - math.exp(-load.lost * took_s / 3600):
+                took_s, what = took_s * chance.random(), "lost"
+            self.cores_s += took_s
+            self._later(took_s, what, which)
+
+    def _worked(self, what: str, which: int) -> None:
+        if what == "read":
+            self._left[which] -= 1
+            if not self._left[which]:
+                self._read[which % self.load.datasets].append(which)
+        elif what != "back":
+            self.again += 1
+            self.waiting.append(which)
+        if what == "lost":
+            self._later(self.load.back_s, "back", which)
+        else:
+            self.free += 1
+
+
+def simulate(load: Load) -> Night:
+    """Play a night, event by event."""
+    play = _Play(load)
+    play.run()
+    ends_s = load.nightly_s * (load.kept + load.recordings) / load.datasets
+    whole_s = play.now + ends_s
+    return Night(
+        whole_s / 3600,
+        play.cores_s / (whole_s * load.cores),
+        (play.conductors_s + ends_s * load.datasets) / (whole_s * load.datasets),
+        play.again,
+    )
+
+
+def told(load: Load) -> str:
+    """Return a line about a night."""
+    night = simulate(load)
+    return (
+        f"{load.cores:>6} {load.datasets:>9} {load.kept:>9,} {night.hours:>7.1f} "
+        f"{night.cores_busy:>7.0%} {night.conductors_busy:>11.0%} {night.again:>6} "
+        f"  {night.bottleneck:<10} {'#' * min(_BAR, round(2 * night.hours))}"
+    )
+
+
+def main() -> None:
+    """Print what nights of that size take."""
+    usual = Load()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recordings", type=int, default=usual.recordings)
+    parser.add_argument("--minutes", type=float, default=usual.minutes)
+    parser.add_argument("--cores", type=int, nargs="*", default=[150, 300, 600])
+    parser.add_argument("--datasets", type=int, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--kept", type=int, nargs="*", default=[0, 200_000], help="in the datasets")
+    parser.add_argument("--core-s", type=float, default=usual.core_s, help="CPU s a s of video")
+    parser.add_argument("--finish-s", type=float, default=usual.finish_s)
+    parser.add_argument("--core-hour", type=float, default=0.04, help="price; an assumption")
+    parser.add_argument("--gb-month", type=float, default=0.02, help="price; an assumption")
+    parser.add_argument("--mb", type=float, default=0.36, help="tables and page of a recording")
+    parser.add_argument("--requests", type=float, default=REQUESTS, help="to Prefect, a recording")
+    given = parser.parse_args()
+    load = replace(
+        usual,
+        recordings=given.recordings,
+        minutes=given.minutes,
+        core_s=given.core_s,
+        finish_s=given.finish_s,
+    )
+    tell(f"{load.recordings:,} recordings of {load.minutes:g} minutes; a # is half an hour\n")
+    tell(" cores  datasets      kept   hours   cores  conductors  again   bottleneck")
+    for kept, datasets, cores in product(given.kept, given.datasets, given.cores):
+        tell(told(replace(load, cores=cores, datasets=datasets, kept=kept)))
+    reading_h = load.recordings * 60 * load.minutes * load.core_s / 3600
+    core_h = reading_h + load.recordings * (load.finish_s + load.plan_s) / 3600
+    gb = load.recordings * given.mb / 1000
+    tell(f"\n{core_h:,.0f} core hours a night, {reading_h:,.0f} of them for segments")
+    tell(f"{gb:.1f} GB of tables and pages a night, {365 * gb:,.0f} a year")
+    tell(
+        f"a lecture: {core_h / load.recordings * given.core_hour:.4f} for computing and "
+        f"{given.mb / 1000 * 12 * given.gb_month:.5f} for a year of keeping, if a core hour costs "
+        f"{given.core_hour:g} and a GB month {given.gb_month:g} (assumptions)"
+    )
+    asked = given.requests * load.recordings
+    tell(f"Prefect: {asked:,.0f} requests a night, {asked / 8 / 3600:.0f} a second over 8 hours")
+
+
+def tell(text: str) -> None:
+    """Print a line."""
+    print(text)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
