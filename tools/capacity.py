@@ -21,6 +21,7 @@ from typing import Final
 REQUESTS: Final = 42.0
 _SEED: Final = 20131
 _BAR: Final = 40
+_BUSY: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Load:
         plan_s: conductor's seconds to hash, probe and plan a recording.
         finish_s: conductor's seconds to finish one of 50 minutes.
         lookup_s: conductor's seconds for a recording and for each one that its dataset holds:
-            its files are searched for by name.
+            those of its course are looked for.
         nightly_s: likewise once a night: looked at for damage, drawn in the index.
         fails: share of segments that fail and are tried again.
         lost: cores lost, for each core and hour; back after ``back_s``.
@@ -51,14 +52,14 @@ class Load:
     minutes: float = 50
     cores: int = 300
     datasets: int = 1
-    at_once: int = 16
+    at_once: int = 64
     kept: int = 0
     core_s: float = 0.18
     segment_s: float = 300
     plan_s: float = 0.5
     finish_s: float = 3.0
-    lookup_s: float = 210e-6
-    nightly_s: float = 10.5e-3
+    lookup_s: float = 60e-6
+    nightly_s: float = 10.6e-3
     fails: float = 0.005
     lost: float = 0.01
     back_s: float = 300
@@ -82,6 +83,8 @@ class Night:
     @property
     def bottleneck(self) -> str:
         """What more of would make it shorter."""
+        if max(self.cores_busy, self.conductors_busy) < _BUSY:
+            return "at once"  # too few recordings are under way
         return "conductors" if self.conductors_busy > self.cores_busy else "cores"
 
 
@@ -207,8 +210,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recordings", type=int, default=usual.recordings)
     parser.add_argument("--minutes", type=float, default=usual.minutes)
-    parser.add_argument("--cores", type=int, nargs="*", default=[150, 300, 600])
+    parser.add_argument("--cores", type=int, nargs="*", default=[200, 300, 600])
     parser.add_argument("--datasets", type=int, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--at-once", type=int, default=usual.at_once)
     parser.add_argument("--kept", type=int, nargs="*", default=[0, 200_000], help="in the datasets")
     parser.add_argument("--core-s", type=float, default=usual.core_s, help="CPU s a s of video")
     parser.add_argument("--finish-s", type=float, default=usual.finish_s)
@@ -221,6 +225,7 @@ def main() -> None:
         usual,
         recordings=given.recordings,
         minutes=given.minutes,
+        at_once=given.at_once,
         core_s=given.core_s,
         finish_s=given.finish_s,
     )
