@@ -335,7 +335,8 @@
         for (const [name, share] of Object.entries(parted)) { column(name, TOP, low, low + share); low += share; }
       } else if (second.people) column("missing", TOP, 0, 1);
     }
-    parts.push(text("0", TOP.top + 12, "100 %", "start"), text("0", TOP.top + 62, "50 %", "start"),
+    const [whole, half] = mode === "presence" ? ["1", "0.5"] : ["100 %", "50 %"];
+    parts.push(text("0", TOP.top + 12, whole, "start"), text("0", TOP.top + 62, half, "start"),
       text("0", BELOW.top + 12, `${most} people`, "start"),
       text("0", 184, "2 min ago", "start"), text("100%", 184, "now", "end"));
     $("plot").replaceChildren(...parts);
