@@ -228,10 +228,15 @@ def _kept(settings: Settings) -> list[str]:
     said = [f"Everything in {settings.out.absolute()}."]
     if settings.publish_to:
         said = [
-            f"Everything in {settings.publish_to}, and in this machine's working copy of it, "
-            f"{settings.out.absolute()}; what is deleted in one is deleted in the other.",
-            "Of recordings that arrive in object storage, a copy while they are read; then a hash of "
-            "each object's address and version beside that of its content, which a purge blanks.",
+            (
+                f"Everything in {settings.publish_to}, and in this machine's working copy of it, "
+                f"{settings.out.absolute()}; what is deleted in one is deleted in the other."
+            ),
+            (
+                "Of recordings that arrive in object storage, a copy while they are read; then a "
+                "hash of each object's address and version beside that of its content, which a "
+                "purge blanks."
+            ),
         ]
     said.append(
         f"Tables and pages for {days} days after a recording was made (its start, or else the "
