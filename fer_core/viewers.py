@@ -27,7 +27,7 @@ from fer_core.store import Store
 _log = logging.getLogger("lecturepulse")
 
 AIM_S: Final = 0.17
-"""A picture is refused rather than answered later than that; 30 ms of 200 are the browser's."""
+"""A picture is refused rather than answered later than that; 30 of 200 ms are left to the page."""
 
 _LEAST_PATIENCE_S: Final = 0.02
 _FILLED: Final = 0.75
