@@ -227,12 +227,14 @@ def _kept(settings: Settings) -> list[str]:
     days = settings.retention.days
     said = [f"Everything in {settings.out.absolute()}."]
     if settings.publish_to:
-        said = [
-            f"Everything in {settings.publish_to}, and in this machine's working copy of it, "
-            f"{settings.out.absolute()}; what is deleted in one is deleted in the other.",
-            "Of recordings that arrive in object storage, a copy while they are read; then a hash of "
-            "each object's address and version beside that of its content, which a purge blanks.",
-        ]
+        said.append(
+            f"It is this machine's working copy of {settings.publish_to}: what is deleted in one "
+            "is deleted in the other."
+        )
+        said.append(
+            "Of recordings that arrive in object storage a copy while they are read; then a hash "
+            "of each object's address and version, with that of its content, which a purge blanks."
+        )
     said.append(
         f"Tables and pages for {days} days after a recording was made (its start, or else the "
         "file's time); then they are deleted, and it is not read again unless with --force."
