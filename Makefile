@@ -38,6 +38,7 @@ help:
 	@echo "make accept  take the pages as they are now for the golden ones; look at git diff"
 	@echo "make pictures  the real report as pictures in docs/pictures (needs Chromium)"
 	@echo "make bench   what galleries of 9 to 49 people cost, stage by stage (ARGS='4x4-720p --minutes 60')"
+	@echo "make bench-live  what 1, 9 and 25 faces before a live camera cost, for one viewer and four"
 	@echo "make bench-workers  what a second worker gives, on processes and on dask (ARGS='--minutes 10')"
 	@echo "make capacity  simulates nights of many recordings (ARGS='--recordings 10000 --machines 40')"
 	@echo "make chaos   kills runs at random moments and compares what the next run makes of it (ARGS=100)"
@@ -91,6 +92,10 @@ pictures: setup-dev
 .PHONY: bench
 bench: setup
 	@exec $(BIN)/python tools/bench.py $(ARGS)
+
+.PHONY: bench-live
+bench-live: setup
+	@exec $(BIN)/python tools/bench_live.py $(ARGS)
 
 .PHONY: bench-workers
 bench-workers: setup-dev

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
-from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
+from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError, in_short
 from fer_core.records import EMOTIONS
 from fer_core.settings import Classification
 
@@ -30,12 +30,18 @@ YUNET_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed
 RUNTIMES: Final = ("litert", "keras")
 """What can run our models, the preferred first: LiteRT (int8, no TensorFlow needed), and Keras."""
 
+MANIFEST: Final = "manifest.toml"
+CARD: Final = "MODEL_CARD.md"
+"""What says of the published models which they are, and what they are worth."""
+
 DEEPFACE: Final = "deepface-package"
 """Name under which the emotion model of the ``deepface`` package is chosen."""
 
 DEEPFACE_FILE: Final = "facial_expression_model_weights.onnx"
 
-_ENTRY: Final = {"files", "head", "labels", "metrics"}
+_ENTRY: Final = {"files": dict, "head": str, "labels": list, "metrics": dict}
+_FILE: Final = {"file": str, "sha256": str, "size_bytes": int, "temperature": dict}
+_FIGURES: Final = {"accuracy": float, "ms_per_face": float}
 
 UNMOVED: Final = (0.0,) * len(EMOTIONS)
 
@@ -139,17 +145,25 @@ def yunet() -> Path:
 
 
 def manifest() -> dict[str, Any]:
-    """Return ``models/manifest.toml``: ``{"default": name, "models": {name: entry}}``."""
-    path = _root("models", "models") / "manifest.toml"
+    """Return ``models/manifest.toml``; fails like ``read_manifest``."""
+    return read_manifest(_root("models", "models") / MANIFEST)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return a list of models: ``{"default": name, "models": {name: entry}}``.
+
+    Raises:
+        AssetMissing, AssetCorrupt: it is not there, or not such a list.
+    """
     try:
         listed = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AssetMissing(
             f"The list of models is missing: {path}.", hint="Install lecturepulse again."
         ) from None
-    except ValueError as error:  # no TOML, or no text at all
+    except (ValueError, OSError) as error:  # no TOML, no text, no file
         raise AssetCorrupt(
-            f"The list of models cannot be read: {path}: {error}.",
+            f"The list of models cannot be read: {path}: {in_short(error)}.",
             hint="Restore models/manifest.toml.",
         ) from error
     entries = listed.get("models")
@@ -159,12 +173,28 @@ def manifest() -> dict[str, Any]:
             hint="Restore models/manifest.toml.",
         )
     for name, entry in cast(dict[str, Any], entries).items():
-        if not isinstance(entry, dict) or not entry.keys() >= _ENTRY:
+        if not _is_whole(entry):
             raise AssetCorrupt(
                 f"The list of models is incomplete for '{name}': {path}.",
                 hint="Restore models/manifest.toml.",
             )
     return listed
+
+
+def _is_whole(entry: Any) -> bool:
+    if not _has(entry, _ENTRY):
+        return False
+    measured: list[dict[str, Any]] = list(entry["metrics"].values())
+    return all(_has(file, _FILE) for file in entry["files"].values()) and all(
+        _has(heads, {}) and heads and all(_has(of, _FIGURES) for of in heads.values())
+        for heads in measured
+    )
+
+
+def _has(table: Any, kinds: dict[str, type]) -> bool:
+    return isinstance(table, dict) and all(
+        isinstance(cast(dict[str, Any], table).get(name), kind) for name, kind in kinds.items()
+    )
 
 
 def published_figures(sha256: str) -> dict[str, Any] | None:
@@ -177,13 +207,27 @@ def published_figures(sha256: str) -> dict[str, Any] | None:
 
 
 def model_card() -> str:
-    """Return the text of ``models/MODEL_CARD.md``."""
-    path = _root("models", "models") / "MODEL_CARD.md"
+    """Return the text of ``models/MODEL_CARD.md``; fails like ``read_card``."""
+    return read_card(_root("models", "models") / CARD)
+
+
+def read_card(path: Path) -> str:
+    """Return the text of a model card.
+
+    Raises:
+        AssetMissing, AssetCorrupt: it is not there, or no text.
+    """
     if not path.is_file():
         raise AssetMissing(
             f"The model card is missing: {path}.", hint="Install lecturepulse again."
         )
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (ValueError, OSError) as error:
+        raise AssetCorrupt(
+            f"The model card cannot be read: {path}: {in_short(error)}.",
+            hint="Restore models/MODEL_CARD.md.",
+        ) from error
 
 
 def model(
@@ -208,7 +252,7 @@ def model(
             hint="Leave it away, or choose that model.",
         )
     listed = manifest()
-    name = name or str(listed["default"])
+    name = str(listed["default"]) if name is None else name
     entry = listed["models"].get(name)
     if entry is None:
         raise ConfigError(

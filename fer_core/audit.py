@@ -19,7 +19,7 @@ from fer_core import __version__
 from fer_core.folder import explained
 
 LOG: Final = "audit.jsonl"
-Event = Literal["settings", "processed", "expired", "purged", "exported"]
+Event = Literal["settings", "processed", "expired", "purged", "exported", "tried"]
 
 
 def reference(recording_id: str) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fer_core import assets
 from fer_core.assets import UNCALIBRATED, Calibration, ModelAsset
-from fer_core.errors import AssetCorrupt
+from fer_core.errors import AssetCorrupt, in_short
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 
 BATCH: Final = 64
@@ -150,10 +150,10 @@ def load_classifier(
         with silent_stderr():  # LiteRT announces itself, and its delegate at the first run
             network, batch = _RUNTIMES[asset.runtime](asset.path, threads)
             _need_scores(network, head, batch)
-    except (ValueError, OSError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()
+    # A damaged file makes zipfile, HDF5 and the runtimes raise almost anything.
+    except Exception as error:
         raise AssetCorrupt(
-            f"The model '{asset.name}' cannot be loaded: {reason[0] if reason else repr(error)}",
+            f"The model '{asset.name}' cannot be loaded: {in_short(error)}.",
             hint="Restore its file, or install lecturepulse again.",
         ) from error
     mirror = mirror and bool(asset.entry.get("mirror", False))
@@ -174,6 +174,8 @@ def _need_scores(network: Network, head: str, batch: int) -> None:
     for name, scores in given.items():
         if scores.shape != (batch, len(EMOTIONS)):
             raise ValueError(f"its '{name}' is {scores.shape[1:]} a face, not seven scores")
+        if not np.isfinite(scores).all():
+            raise ValueError(f"its '{name}' is no number")
 
 
 def _litert(path: Path, threads: int | None) -> Begun:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from fer_core import __version__, cli_config, cli_model, cli_privacy, cli_query
+from fer_core import __version__, cli_config, cli_model, cli_privacy, cli_query, cli_web
 from fer_core.address import absolute_or_url, is_url
 from fer_core.errors import (
     ConfigError,
@@ -41,6 +41,7 @@ app.command(cli_model.app)
 app.command(cli_privacy.app)
 app.command(cli_privacy.purge_results, name="purge")
 app.command(cli_query.query_tables, name="query")
+app.command(cli_web.open_web, name="web")
 
 Config = Annotated[
     Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")

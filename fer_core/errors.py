@@ -1,4 +1,4 @@
-"""Every error lecturepulse raises on purpose; nothing else lives here.
+"""Every error lecturepulse raises on purpose, and how those of others are quoted in them.
 
 ::
 
@@ -9,12 +9,15 @@
     │   ├── AssetMissing         weights or templates are not there
     │   └── AssetCorrupt         … or are not the ones that were published
     ├── InputError               this recording cannot be read; never retried   exit 1
+    │   └── Gone                 what is asked for is not there (any more)
     ├── TransientError           may work a minute later; retried               exit 1
+    │   └── Busy                 there is as much to do as the machine may take
     └── StoreError               the dataset cannot be written or read          exit 3
 
 ``InputError`` and ``TransientError`` concern one recording: the night goes on without it.
 """
 
+import textwrap
 from typing import Any, ClassVar
 
 
@@ -87,10 +90,33 @@ class InputError(LecturePulseError):
     code = "input"
 
 
+class Gone(InputError):
+    """What is asked for has ended, or never was."""
+
+    code = "gone"
+
+
 class TransientError(LecturePulseError):
     """Something that may work a minute later; worth a retry."""
 
     code = "transient"
+
+
+class Busy(TransientError):
+    """There is as much to do as the machine may take.
+
+    Args:
+        message, hint, detail: as of every error.
+        retry_after_s: when to ask again, seconds.
+    """
+
+    code = "busy"
+
+    def __init__(
+        self, message: str, *, hint: str = "", detail: str = "", retry_after_s: int = 1
+    ) -> None:
+        super().__init__(message, hint=hint, detail=detail)
+        self.retry_after_s = retry_after_s
 
 
 class StoreError(LecturePulseError):
@@ -98,3 +124,9 @@ class StoreError(LecturePulseError):
 
     exit_code = 3
     code = "store"
+
+
+def in_short(error: Exception) -> str:
+    """Return what a library says of an error: its first line, cut, without a full stop."""
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return textwrap.shorten(lines[0], 200, placeholder="…").rstrip(".")

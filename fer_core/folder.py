@@ -98,20 +98,25 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Generator[None]:
-    """Turn the system's refusal to write a path into a ``StoreError`` with what to do."""
+def explained(path: Path, remedy: str = "choose another folder with --out") -> Generator[None]:
+    """Turn the system's refusal to write a path into a ``StoreError`` with what to do.
+
+    Args:
+        path: what is written.
+        remedy: what helps where this user may not write there, or it is no folder.
+    """
     try:
         yield
     except OSError as error:
         hints: dict[Any, str] = {
             errno.ENOSPC: "The disk is full: free some space and run again; nothing is lost.",
             errno.EDQUOT: "The quota is used up: free some space and run again.",
-            errno.EROFS: "The folder is read-only: choose another one with --out.",
-            errno.EACCES: "This user may not write there: choose another folder with --out.",
-            errno.ENOTDIR: "A part of the path is a file: choose another folder with --out.",
-            errno.EEXIST: "It is a file: choose another folder with --out.",
+            errno.EROFS: f"The folder is read-only: {remedy}.",
+            errno.EACCES: f"This user may not write there: {remedy}.",
+            errno.ENOTDIR: f"A part of the path is a file: {remedy}.",
+            errno.EEXIST: f"It is a file: {remedy}.",
         }
         raise StoreError(
             f"{path} cannot be written: {error.strerror or error}.",
-            hint=hints.get(error.errno, "Choose another folder with --out, or mend this one."),
+            hint=hints.get(error.errno, f"Mend it, or {remedy}."),
         ) from error

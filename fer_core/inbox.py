@@ -283,7 +283,7 @@ def _source(path: Path, settings: Discovery) -> Source:
     named = next((_LAYOUT_WORDS[word] for word in words if word in _LAYOUT_WORDS), "unknown")
     return Source(
         path=path,
-        course=_printable(settings.course or sidecar.course or course),
+        course=printable(settings.course or sidecar.course or course),
         sidecar=sidecar,
         started_at=sidecar.started_at.astimezone(UTC) if sidecar.started_at else started_at,
         layout=sidecar.layout or named,
@@ -324,8 +324,13 @@ def _read_sidecar(path: Path) -> Sidecar:
         ) from error
 
 
-def _printable(text: str) -> str:
-    """Return a name fit for tables, pages and logs: one line, no control characters."""
+def printable(text: str, otherwise: str = "recordings") -> str:
+    """Return a name fit for tables, pages and logs: one line, no control characters.
+
+    Args:
+        text: any.
+        otherwise: what to return if nothing is left of it.
+    """
     # Names from a file system may hold bytes that are no text (lone surrogates).
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() else " " for c in text).strip()[:200] or "recordings"
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:200] or otherwise

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fer_core import __version__, arrivals, assets, audit, exclude, inbox, policy, retention, video
+from fer_core import arrivals, assets, audit, exclude, inbox, policy, retention, video
 from fer_core.address import address_of, is_url, path_of
 from fer_core.assets import ModelAsset
+from fer_core.conclude import Recorded
 from fer_core.errors import InputError
 from fer_core.exclude import Exclusion
 from fer_core.inbox import Source
@@ -44,7 +45,6 @@ class Job:
         settings: all settings.
         place: where its rows go.
         exclusions: what is left out before faces are searched.
-        address: what the tables call the recording: its path, or where in object storage it is.
     """
 
     source: Source
@@ -61,7 +61,6 @@ class Job:
     settings: Settings
     place: Place
     exclusions: tuple[Exclusion, ...]
-    address: str
 
     @property
     def footage(self) -> Footage:
@@ -75,6 +74,38 @@ class Job:
             work=self.work,
             settings=self.settings,
             exclusions=self.exclusions,
+        )
+
+    @property
+    def recorded(self) -> Recorded:
+        """What of it is needed once everything is seen."""
+        rate = self.info.frame_rate_from_header
+        by = "sidecar" if self.source.sidecar.chapters else "container"
+        return Recorded(
+            name=self.source.path.name,
+            path=self.source.path,
+            place=self.place,
+            sha256=self.sha256,
+            started_at=self.source.started_at,
+            mtime_ns=self.mtime_ns,
+            size_px=(self.info.width, self.info.height),
+            chapters=self.chapters,
+            exclusions=self.exclusions,
+            permission=self.permission,
+            model=self.model,
+            synthetic=self.source.sidecar.synthetic,
+            settings=self.settings,
+            columns={
+                "source_bytes": self.info.size_bytes,
+                "title": self.source.sidecar.title or self.info.title,
+                "container": self.info.container,
+                "codec": self.info.codec,
+                "frame_rate_from_header": float(rate) if rate else None,
+                "duration_s_from_header": self.info.duration_s_from_header,
+                "layout": self.source.layout,
+                "chapters_from": by if self.chapters else None,
+                "ffmpeg_version": self.ffmpeg.version,
+            },
         )
 
     def is_current(self) -> bool:
@@ -179,7 +210,6 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         settings=settings,
         place=Place(source.course, month, recording_id),
         exclusions=left_out,
-        address=address_of(source.path, store.root),
     )
 
 
@@ -260,49 +290,3 @@ def _chapters(source: Source) -> tuple[Chapter, ...]:
     starts = [*(chapter.at for chapter in given), math.inf]
     pairs = zip(given, starts[1:], strict=True)
     return tuple(Chapter(chapter.at, end, chapter.title) for chapter, end in pairs)
-
-
-def described(job: Job) -> dict[str, Any]:
-    """Return the columns of ``recordings`` that are known before the first frame."""
-    rate = job.info.frame_rate_from_header
-    return {
-        "recording_id": job.recording_id,
-        "source_name": job.source.path.name,
-        "source_path": job.address,
-        "source_sha256": job.sha256,
-        "source_bytes": job.info.size_bytes,
-        "title": job.source.sidecar.title or job.info.title,
-        "started_at": job.source.started_at,
-        "synthetic": job.source.sidecar.synthetic,
-        "mode": job.permission.mode,
-        "jurisdiction": job.settings.deployment.jurisdiction,
-        "exclusions": exclude.as_json(job.exclusions),
-        "container": job.info.container,
-        "codec": job.info.codec,
-        "width": job.info.width,
-        "height": job.info.height,
-        "frame_rate_from_header": float(rate) if rate else None,
-        "duration_s_from_header": job.info.duration_s_from_header,
-        "layout": job.source.layout,
-        "chapters_from": ("sidecar" if job.source.sidecar.chapters else "container")
-        if job.chapters
-        else None,
-        "model": job.model.name if job.model else None,
-        "model_sha256": job.model.sha256 if job.model else None,
-        "detector_sha256": assets.YUNET_SHA256,
-        "schema_version": SCHEMA_VERSION,
-        "version": __version__,
-        "ffmpeg_version": job.ffmpeg.version,
-        **on_record(job.settings),
-    }
-
-
-def on_record(settings: Settings) -> dict[str, str | None]:
-    """Return the columns of ``recordings`` that are only told: if they change, nothing is read."""
-    deployment, privacy = settings.deployment, settings.privacy
-    exemption = f"{deployment.exemption}: {deployment.exemption_reason}"
-    return {
-        "exemption": exemption if deployment.exemption else None,
-        "consent": deployment.consent,
-        "per_person_reason": privacy.per_person_reason if privacy.per_person else None,
-    }

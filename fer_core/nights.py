@@ -27,6 +27,7 @@ from fer_core import (
     repair,
     retention,
     stopping,
+    underway,
     workers,
 )
 from fer_core.inbox import Source
@@ -71,14 +72,15 @@ def work_through(
         sources = [arrivals.recognised(source, store.root) for source in found.sources]
         for source in sources:
             policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
-        progress.tell("found", "", len(sources))
         audit.note_settings(store.root, settings.for_audit())
         outcomes = [
             pipeline.failed_before_reading(settings, path, error)
             for path, error in (*laid.failed, *found.failed)
         ]
         ours = sources and settings.run.runner == "processes"
-        with workers.employed(settings.run.workers if ours else 1):
+        count = settings.run.workers if ours else 1
+        with workers.employed(count), underway.telling(store.root):
+            progress.tell("found", "", len(sources))
             outcomes += _each(sources, one, publish, at_once(settings.run))
         failures.retire_replaced(store, outcomes)
         checkpoint.forget_stale(store.root / "work")

@@ -51,7 +51,8 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
             hint='List them: lecturepulse query "select recording_id, title from recordings"',
         )
     name = store.page(Place(row["course"], row["month"], recording_id))
-    source = arrivals.have_beside(row["source_path"], settings, store.root)
+    address = row["source_path"]
+    source = arrivals.have_beside(address, settings, store.root) if address else None
     faces = store.read("faces", recording_id)
     material = report.Material(
         recording=row,
@@ -59,19 +60,20 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         moments=store.read("moments", recording_id),
         marks=store.read("marks", recording_id),
         faces=None if faces.empty else faces,
-        transcript=transcript.spoken_beside(source, exclude.spans_of(row["exclusions"])),
+        transcript=source and transcript.spoken_beside(source, exclude.spans_of(row["exclusions"])),
         kept_until=_kept_until(store, row, settings.retention.days),
         earlier=store.course(row["course"]),
     )
     html = report.lecture_page(
         material,
         course_name=row["course"],
-        time_link=settings.report.time_link,
+        # There is nothing to link to of what was seen live.
+        time_link=settings.report.time_link if source else "",
         index_href=f"../{INDEX}",
         # A browser cannot open what lies in object storage: there report.time_link leads to it.
-        video_href=None
-        if is_url(row["source_path"])
-        else _href(source, (store.reports / name).parent),
+        video_href=_href(source, (store.reports / name).parent)
+        if source and not is_url(address)
+        else None,
         text=words(settings.report.language, settings.report.timezone),
     )
     return store.write_page(name, html)
@@ -121,9 +123,8 @@ def is_current(store: Store, recording_id: str, told: Mapping[str, str | None]) 
         return False
     if any(row[name] != value for name, value in told.items()):
         return False
-    return row["transcript_sha256"] == transcript.fingerprint(
-        path_of(row["source_path"], store.root)
-    )
+    source = path_of(row["source_path"], store.root) if row["source_path"] else None
+    return row["transcript_sha256"] == (source and transcript.fingerprint(source))
 
 
 def remove(store: Store, recording_id: str) -> None:

@@ -7,8 +7,6 @@ line in threads, a flow in tasks) passes in how segments are worked through.
 from __future__ import annotations
 
 import logging
-import math
-import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,31 +14,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from fer_core import (
     arrivals,
     audit,
     checkpoint,
-    engagement,
     exclude,
     failures,
     inbox,
-    moments,
     pages,
     progress,
     rows,
-    slides,
-    still,
-    track,
     transcript,
     video,
     workers,
 )
-from fer_core import (
-    job as jobs,
-)
+from fer_core import job as jobs
 from fer_core.address import address_of, path_of
+from fer_core.conclude import Work, conclude, on_record
 from fer_core.errors import InputError, LecturePulseError, TransientError
 from fer_core.folder import need_space
 from fer_core.inbox import Source
@@ -186,109 +176,9 @@ def finish(
         )
     observations = Observations.concat([part for part, _ in parts])
     fault = faults[0] if faults else _cut_short(job, observations)
-
-    settings = job.settings
-    last = int(observations.samples[-1]) // observations.rate_hz
-    length = max(last + 1, math.ceil(observations.content_end_s - 1e-6))
-    tracks = track.link(observations, settings.tracking)
-    pictures = still.still_tracks(observations, tracks)
-    observations, tracks = still.without(observations, tracks, pictures)
-    tracks = track.shuffled(tracks, job.sha256)
-    people = engagement.by_person(observations, tracks, length, settings)
-    values = engagement.aggregate(observations, people, settings)
-    if job.model is None:  # nobody was read, and so nobody uncertain
-        values = replace(values, uncertain=np.full(length, np.nan, np.float32))
-    layouts = sorted({sample // observations.rate_hz for sample in tracks.layout_changes})
-    size_px = (job.info.width, job.info.height)
-    not_slides = [*layouts, *exclude.edges(job.exclusions)]
-    shown = slides.slide_changes(observations, size_px, layout_changes=not_slides)
-    found = moments.find(
-        people.index,
-        changes=[*layouts, *shown],
-        shown=np.isfinite(values.engagement),
-        settings=settings.engagement,
-        min_group=settings.privacy.min_group,
-    )
-    left_out = exclude.seconds_left_out(job.exclusions, length)
     effort = sum((part for _, part in parts), checkpoint.Effort())
-    tables = {
-        "seconds": rows.seconds(job.recording_id, job.source.started_at, values, left_out),
-        "moments": rows.moments(job.recording_id, found),
-        "marks": rows.marks(
-            job.recording_id, chapters=job.chapters, slides=shown, layouts=layouts, length=length
-        ),
-    }
-    if settings.privacy.per_person:
-        tables["faces"] = rows.faces(
-            job.recording_id, observations, tracks, people, values.suppressed
-        )
-        tables["tracks"] = rows.tracks(job.recording_id, people)
-    tables["runs"] = rows.row(
-        "runs",
-        {
-            "recording_id": job.recording_id,
-            "run_started_at": began_at,
-            "source_mtime_ns": job.mtime_ns,
-            "wall_s": time.perf_counter() - began,
-            "decode_cpu_s": effort.decode_cpu_s,
-            "detect_cpu_s": effort.detect_cpu_s,
-            "classify_cpu_s": effort.classify_cpu_s,
-            "workers": settings.run.workers,
-            "runner": runner,
-            "host": platform.node(),
-        },
-    )
-    summary = rows.summary(
-        values,
-        observations,
-        tracks,
-        people,
-        settings,
-        presence=job.model is None,
-        left_out=left_out,
-    )
-    described = jobs.described(job) | rows.fault(fault) | summary
-    described |= {
-        "status": "partial" if fault else "done",
-        "slide_changes": len(shown),
-        "seconds_left_out": int(left_out.sum()),
-        "tracks_still": int(pictures.sum()),
-    }
-    described |= transcript.columns_of(job.source.path, length, exclude.spans(job.exclusions))
-    tables["recordings"] = rows.row("recordings", described)
-    provenance = {
-        "source_sha256": job.sha256,
-        "settings_hash": described["settings_hash"],
-        "model_sha256": described["model_sha256"] or "",
-        "schema_version": str(described["schema_version"]),
-    }
-    before = pages.path(store, job.recording_id)
-    # Before it is done: a line too many after a power cut, never one too few.
-    audit.note(
-        store.root,
-        "processed",
-        recording=audit.reference(job.recording_id),
-        status=described["status"],
-        mode=job.permission.mode,
-        ground=job.permission.reason,
-        per_person=settings.privacy.per_person,
-        synthetic=job.source.sidecar.synthetic,
-        exclusions=len(job.exclusions),
-        settings_hash=described["settings_hash"],
-        model_sha256=described["model_sha256"],
-    )
-    store.commit(job.place, tables, provenance)
-    if before is not None and before != pages.path(store, job.recording_id):
-        before.unlink(missing_ok=True)  # its course has another name now
-    store.clear_work(job.recording_id)
-    return Outcome(
-        path=job.source.path,
-        status=described["status"],
-        recording_id=job.recording_id,
-        message=described["error_message"] or "",
-        hint=described["error_hint"] or "",
-        video_s=observations.content_end_s,
-        people=summary["people_median"],
+    return conclude(
+        job.recorded, observations, store, Work(began, began_at, runner, effort), fault=fault
     )
 
 
@@ -299,7 +189,7 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
         return outcome
     try:
         if outcome.status == "skipped":
-            told = jobs.on_record(settings)
+            told = on_record(settings)
             if pages.is_current(store, recording_id, told):
                 return replace(outcome, page=pages.path(store, recording_id))
             # A transcript often comes after its recording, and may have to go again.

@@ -227,14 +227,17 @@ def _kept(settings: Settings) -> list[str]:
     days = settings.retention.days
     said = [f"Everything in {settings.out.absolute()}."]
     if settings.publish_to:
-        said.append(
-            f"It is this machine's working copy of {settings.publish_to}: what is deleted in one "
-            "is deleted in the other."
-        )
-        said.append(
-            "Of recordings that arrive in object storage a copy while they are read; then a hash "
-            "of each object's address and version, with that of its content, which a purge blanks."
-        )
+        said = [
+            (
+                f"Everything in {settings.publish_to}, and in this machine's working copy of it, "
+                f"{settings.out.absolute()}; what is deleted in one is deleted in the other."
+            ),
+            (
+                "Of recordings that arrive in object storage, a copy while they are read; then a "
+                "hash of each object's address and version beside that of its content, which a "
+                "purge blanks."
+            ),
+        ]
     said.append(
         f"Tables and pages for {days} days after a recording was made (its start, or else the "
         "file's time); then they are deleted, and it is not read again unless with --force."
@@ -255,5 +258,7 @@ def _kept(settings: Settings) -> list[str]:
         f"Prefect's history of runs, with recordings' paths, for {days or 90} days (under serve).",
         "The audit log: account names, consent and reasons as in the settings; never deleted.",
         "The recordings themselves are never changed or deleted.",
+        "Videos kept through the web interface as long as their results.",
+        "Of a live camera nothing, unless somebody records it: then the same as of a recording.",
     ]
     return said

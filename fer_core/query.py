@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import duckdb
 import pandas as pd
 
@@ -10,7 +13,11 @@ from fer_core.schema import TABLES
 from fer_core.store import Store
 
 
-def connect(store: Store) -> duckdb.DuckDBPyConnection:
+def connect(
+    store: Store,
+    hidden: Mapping[str, frozenset[str]] | None = None,
+    **limits: str | int,
+) -> duckdb.DuckDBPyConnection:
     """Open a database in memory with one view per table, columns ``course`` and ``month`` added.
 
     Only recordings whose ``recordings`` row stands are seen: a table of a run that was cut off
@@ -18,10 +25,16 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
 
     Args:
         store: the dataset.
+        hidden: columns that are not to be seen, by table.
+        limits: settings of the database, such as ``threads`` and ``memory_limit``.
     """
-    connection = duckdb.connect(":memory:")
+    connection = duckdb.connect(":memory:", config=dict(limits))
     for name in TABLES:
-        connection.register(name, store.dataset(name))
+        table: Any = store.dataset(name)  # the stubs know no replace_schema
+        for column in (hidden or {}).get(name, ()):
+            at = table.schema.get_field_index(column)
+            table = table.replace_schema(table.schema.remove(at))
+        connection.register(name, table)
     # Rows are handed over in memory, so DuckDB may be forbidden every file. Leave to read the
     # tables' folder would be leave to write there too: `copy … to` could replace a table.
     connection.execute("set enable_external_access = false")
@@ -41,13 +54,14 @@ def ask(store: Store, sql: str) -> pd.DataFrame:
         if answer is not None:  # pyright: ignore[reportUnnecessaryComparison]
             return answer.df()
     except duckdb.Error as error:
-        raise _wrong(error) from error
+        raise wrong_question(error) from error
     raise InputError(
         "That statement returns no rows.", hint="Ask with SELECT; the tables cannot be changed."
     )
 
 
-def _wrong(error: duckdb.Error) -> InputError:
+def wrong_question(error: duckdb.Error) -> InputError:
+    """Return what is wrong with a question, in the database's own first line."""
     first = str(error).strip().splitlines()[0]
     return InputError(
         f"The query failed: {first}",

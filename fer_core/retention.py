@@ -21,6 +21,9 @@ from fer_core.store import Store, Worked
 
 Why = Literal["asked", "before", "expired"]
 
+UPLOADS: Final = "uploads"
+"""Folder of the videos that were kept through the web interface, below the dataset, by id."""
+
 # What a purge has set out to do, until it is done: a power cut must not leave half of it.
 _JOURNAL: Final = ".purging"
 
@@ -35,7 +38,8 @@ class Removal:
         made_on: the day its age counts from.
         tables: the tables to delete; None for everything there is of it.
         course: what it belongs to.
-        source: path or address of its file when it was read; None of one that was not finished.
+        source: path or address of its file when it was read; None of one that was not finished, or
+            live.
     """
 
     recording_id: str
@@ -153,6 +157,7 @@ def resume_purge(store: Store, settings: Settings) -> None:
         store.forget(recording_id)
         arrivals.forget(store.root, recording_id)
         store.clear_work(recording_id)
+        shutil.rmtree(store.root / UPLOADS / recording_id, ignore_errors=True)
         _forget_set_aside(store, recording_id)
     for recording_id, names in plan["parts"].items():
         _drop(store, recording_id, names)
@@ -193,7 +198,7 @@ def _all(store: Store) -> list[Removal]:
                 read.get(row["recording_id"], datetime.now(UTC)).date(),
             ),
             None,
-            str(row["source_path"]),
+            row["source_path"] or None,
         )
         for row in known.to_dict("records")
     ]

@@ -33,7 +33,11 @@ def _schema(*columns: Column) -> pa.Schema:
 
 
 _CLOCK = pa.timestamp("ms", tz="UTC")
-_RECORDING_ID = Column("recording_id", pa.string(), "first 16 hex digits of the recording's sha256")
+_RECORDING_ID = Column(
+    "recording_id",
+    pa.string(),
+    "first 16 hex digits of the recording's sha256; random ones of a live recording",
+)
 
 SECONDS: Final = _schema(
     _RECORDING_ID,
@@ -92,17 +96,19 @@ RECORDINGS: Final = _schema(
     Column(
         "recording_id",
         pa.string(),
-        "first 16 hex digits of the recording's sha256; of its path's if it failed",
+        "first 16 hex digits of the recording's sha256; of its path's if it failed; random if live",
     ),
     Column("status", pa.string(), "done, partial (good seconds kept) or failed"),
     Column("error_code", pa.string(), "kind of the error of a failed or partial recording", True),
     Column("error_message", pa.string(), "what happened, one sentence", True),
     Column("error_hint", pa.string(), "what to do about it", True),
     Column("error_log", pa.string(), "log of a failure, relative to the dataset's folder", True),
-    Column("source_name", pa.string(), "file name of the recording"),
-    Column("source_path", pa.string(), "absolute path of the recording when it was read"),
-    Column("source_sha256", pa.string(), "sha256 of the file; NULL if it could not be read", True),
-    Column("source_bytes", pa.int64(), "size of the file"),
+    Column(
+        "source_name", pa.string(), "file name of the recording; live and the time of a live one"
+    ),
+    Column("source_path", pa.string(), "absolute path of the recording when read; empty if live"),
+    Column("source_sha256", pa.string(), "sha256 of the file; NULL if unreadable or live", True),
+    Column("source_bytes", pa.int64(), "size of the file; 0 if live"),
     Column("title", pa.string(), "title of the lecture", True),
     Column("started_at", _CLOCK, "start of the recording", True),
     Column("synthetic", pa.bool_(), "its people do not exist (declared in the sidecar)"),
@@ -159,13 +165,15 @@ RECORDINGS: Final = _schema(
 RUNS: Final = _schema(
     _RECORDING_ID,
     Column("run_started_at", _CLOCK, "when the work began"),
-    Column("source_mtime_ns", pa.int64(), "the file's modification time, ns since 1970"),
+    Column(
+        "source_mtime_ns", pa.int64(), "the file's modification time, ns since 1970; start if live"
+    ),
     Column("wall_s", pa.float64(), "wall-clock time of the whole recording, s"),
     Column("decode_cpu_s", pa.float64(), "CPU time of the decoder, s"),
     Column("detect_cpu_s", pa.float64(), "CPU time while finding faces, s; exact for one worker"),
     Column("classify_cpu_s", pa.float64(), "CPU time while reading expressions, s; likewise"),
     Column("workers", pa.int16(), "segments worked on at once"),
-    Column("runner", pa.string(), "core or prefect"),
+    Column("runner", pa.string(), "core, prefect or live"),
     Column("host", pa.string(), "name of the machine"),
 )
 

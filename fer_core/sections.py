@@ -310,7 +310,8 @@ def _length(story: Story) -> str:
     if content is None:
         return words("trust.length_unknown")
     if declared is None:
-        return words("trust.length_no_header", content=words.duration(content))
+        key = "live" if story.facts.get("container") == "live" else "no_header"
+        return words(f"trust.length_{key}", content=words.duration(content))
     # A header rounds, and the last frame's own length counts or does not: up to a second.
     same = abs(content - declared) <= 1
     return words(
@@ -376,13 +377,16 @@ def _provenance(story: Story) -> Pairs:
 
     model, unknown = facts.get("model"), words("units.nothing")
     size = words("method.source_bytes", n=words.whole(facts.get("source_bytes") or 0))
+    source, decoder = f"{size}, {sha('source_sha256')}", facts.get("ffmpeg_version") or unknown
+    if live := facts.get("container") == "live":
+        source = words("method.source_live")
     return [
         (
             words("method.model"),
             f"{model}, {sha('model_sha256')}" if model else words("method.model_none"),
         ),
         (words("method.detector"), f"{words('method.detector_value')}, {sha('detector_sha256')}"),
-        (words("method.source"), f"{size}, {sha('source_sha256')}"),
+        (words("method.source"), source),
         (
             words("method.retention"),
             story.kept_until.isoformat() if story.kept_until else words("method.retention_none"),
@@ -390,5 +394,5 @@ def _provenance(story: Story) -> Pairs:
         (words("method.settings"), str(facts.get("settings_hash") or unknown)),
         (words("method.schema"), words("method.schema_value", n=str(facts.get("schema_version")))),
         (words("method.version"), str(facts.get("version") or unknown)),
-        (words("method.decoder"), f"ffmpeg {facts.get('ffmpeg_version') or unknown}"),
+        *([] if live else [(words("method.decoder"), f"ffmpeg {decoder}")]),
     ]

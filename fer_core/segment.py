@@ -245,8 +245,8 @@ class _Reader:
     def _flush(self) -> None:
         if self._model is not None and self._waiting:
             # Loaded for the first face only: a runtime takes a while to start.
-            classifier = _classifier(self._model, mirror=self._mirror)
-            self._probs.append(classifier.classify(np.concatenate(self._crops)))
+            reads = classifier(self._model, mirror=self._mirror)
+            self._probs.append(reads.classify(np.concatenate(self._crops)))
         self._crops, self._waiting = [], 0
 
 
@@ -254,7 +254,7 @@ def use_threads(count: int) -> None:
     """Have OpenCV and the runtimes of this process use so many threads each, from now on."""
     cv2.setNumThreads(count)
     _threads.append(count)
-    _classifier.cache_clear()
+    classifier.cache_clear()
 
 
 _threads: Final[list[int]] = []
@@ -265,5 +265,6 @@ def _use() -> int | None:
 
 
 @lru_cache(maxsize=2)
-def _classifier(model: assets.ModelAsset, *, mirror: bool) -> classify.Classifier:
+def classifier(model: assets.ModelAsset, *, mirror: bool) -> classify.Classifier:
+    """Return this process's classifier of a model; safe to share between threads."""
     return classify.load_classifier(model, threads=_use(), mirror=mirror)

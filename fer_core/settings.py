@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fer_core.address import bucket_and_key, is_url
+from fer_core.guests import Live, Web
 from fer_core.records import EMOTIONS
 from fer_core.rights import Deployment, Privacy, Retention, Section
 
@@ -308,7 +309,9 @@ class Settings(BaseSettings):
     privacy: Privacy = Privacy()  # pyright: ignore[reportCallIssue]
     retention: Retention = Retention()  # pyright: ignore[reportCallIssue]
     report: Report = Report()  # pyright: ignore[reportCallIssue]
+    live: Live = Live()  # pyright: ignore[reportCallIssue]
     run: Run = Run()  # pyright: ignore[reportCallIssue]
+    web: Web = Web()  # pyright: ignore[reportCallIssue]
 
     @classmethod
     def settings_customise_sources(

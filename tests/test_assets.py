@@ -21,10 +21,12 @@ metrics = {{}}
 [models.small.files.litert]
 file = "small.tflite"
 sha256 = "{SHA256}"
+size_bytes = 18
 temperature = {{ consensus = 0.7 }}
 [models.small.files.keras]
 file = "small.keras"
 sha256 = "{SHA256}"
+size_bytes = 18
 temperature = {{ consensus = 0.8 }}
 offset = {{ consensus = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1] }}
 [models.other]
@@ -34,6 +36,7 @@ metrics = {{}}
 [models.other.files.keras]
 file = "other.keras"
 sha256 = "{"0" * 64}"
+size_bytes = 18
 temperature = {{}}
 [models.large]
 labels = []
@@ -151,6 +154,9 @@ def test_weights_that_are_not_the_published_ones(checkout, content):
         (b"\xff\xfe", AssetCorrupt),
         (b'default = "lecturenet"', AssetCorrupt),
         (b'default = "x"\n[models.x]\nlabels = []', AssetCorrupt),
+        (MANIFEST.replace("size_bytes = 18", "").encode(), AssetCorrupt),
+        (MANIFEST.replace("metrics = {}", "metrics = { keras = {} }").encode(), AssetCorrupt),
+        (MANIFEST.replace("files = {}", "files = []").encode(), AssetCorrupt),
     ],
 )
 def test_a_list_of_models_that_cannot_be_read(checkout, content, kind):
@@ -160,6 +166,19 @@ def test_a_list_of_models_that_cannot_be_read(checkout, content, kind):
         path.write_bytes(content)
     with pytest.raises(kind, match="list of models"):
         assets.model()
+
+
+def test_an_empty_name_is_not_the_default(checkout):
+    with pytest.raises(ConfigError, match="no model ''"):
+        assets.model("")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_card_that_cannot_be_read(checkout, content):
+    if content is not None:
+        (checkout / "models" / "MODEL_CARD.md").write_bytes(content)
+    with pytest.raises(AssetMissing if content is None else AssetCorrupt, match="card"):
+        assets.model_card()
 
 
 def test_a_weights_file_is_for_one_model_only(checkout):

@@ -278,6 +278,7 @@ OTHER_VALUES = {
     "publish_to": "s3://school/pulse",
     "run.recordings_at_once": 2,
     "run.runner": "dask",
+    "web.hosts": ("pulse.school.example",),
     "retention.days": 30,
     "retention.tables": {"faces": 3},
     "classification.model": "another",

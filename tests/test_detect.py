@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
@@ -183,3 +184,11 @@ def test_a_file_that_is_not_the_published_one_is_told(tmp_path):
     other.write_bytes(assets.yunet().read_bytes()[:1000])
     with pytest.raises(AssetCorrupt, match=r"other\.onnx"):
         Network(other, min_score=0.6, nms_iou=0.3)
+
+
+def test_the_runtime_has_no_means_to_report_its_use():
+    library = Path(onnxruntime.__file__).parent / "capi" / "onnxruntime_pybind11_state.so"
+    found = [library] if library.exists() else [*library.parent.glob("*pybind11_state*")]
+    assert found
+    for file in found:
+        assert b"telemetry_1ds" not in file.read_bytes()

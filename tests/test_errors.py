@@ -18,7 +18,9 @@ EXIT_CODES = {
     "AssetMissing": 3,
     "AssetCorrupt": 3,
     "InputError": 1,
+    "Gone": 1,
     "TransientError": 1,
+    "Busy": 1,
     "StoreError": 3,
 }
 

@@ -90,8 +90,8 @@ def test_the_same_recording_under_four_laws(
 
     # Unset: nothing is done, nothing is written, no model is loaded.
     with monkeypatch.context() as without_models:
-        without_models.setattr(segment, "_detector", None)
-        without_models.setattr(segment, "_classifier", None)
+        without_models.setattr(segment, "YuNet", None)
+        without_models.setattr(segment, "classifier", None)
         assert not night(code=2).exists()
 
     # India: expressions.
@@ -102,7 +102,7 @@ def test_the_same_recording_under_four_laws(
 
     # Germany: the expression model is not even loaded; presence is there, on page and index.
     with monkeypatch.context() as without_model:
-        without_model.setattr(segment, "_classifier", None)
+        without_model.setattr(segment, "classifier", None)
         germany = night("--jurisdiction", "DE", out="germany")
     facts, values = row(germany), seconds(germany)
     assert (facts["mode"], facts["jurisdiction"]) == ("presence", "DE")

@@ -357,7 +357,10 @@ def test_three_hours_with_a_gap_every_other_second_stay_small() -> None:
 
 
 def test_every_visible_word_comes_from_the_catalogue() -> None:
+    # The web interface speaks English only; reports are read by all, in the school's language.
     for path in sorted(assets.templates().rglob("*.j2")):
+        if path.parent.name == "web":
+            continue
         text = re.sub(
             r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text("utf-8"), flags=re.DOTALL
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fer_core import __main__ as beginning
 from fer_core import checkpoint, config, pipeline, progress, segment, stopping
 from fer_core.errors import EnvironmentProblem
 from fer_core.inbox import discover
@@ -240,3 +241,19 @@ def test_a_conductor_that_is_gone_ends_the_block(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(stopping.Stopped):
         work()
+
+
+def test_ctrl_c_while_the_program_is_still_being_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "fer_core.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "fer_core.cli", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        beginning.start()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Stopped before anything was begun.\n"

@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from fer_core import config, nights, pipeline  # noqa: E402
 from fer_core.store import Store  # noqa: E402
+from tests.sites import class_picture, encoded, serving  # noqa: E402
 from tests.test_browser import FLAGS, find_chromium  # noqa: E402
 
 FOLDER = ROOT / "docs" / "pictures"
@@ -46,6 +47,19 @@ def take(
     opened.close()
 
 
+def take_web(browser: Browser, folder: Path) -> None:
+    """Save what the web interface makes of a picture of the class."""
+    picture = folder / "class.jpg"
+    picture.write_bytes(encoded(class_picture(), ".jpg"))
+    with serving(folder, "--jurisdiction", "IN") as site:
+        tab = browser.new_page(viewport={"width": 960, "height": 1000})
+        tab.goto(site.address)
+        tab.set_input_files("#image", picture)
+        tab.get_by_role("button", name="Read the picture").click()
+        tab.wait_for_selector("#seen")
+        tab.screenshot(path=FOLDER / "web.png")
+
+
 def main() -> None:
     """Draw the page and take every picture."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -58,6 +72,7 @@ def main() -> None:
         take(browser, page, "dark", viewport=wide, color_scheme="dark")
         take(browser, page, "phone", viewport=phone, color_scheme="light")
         take(browser, page, "print", media="print", viewport=sheet)
+        take_web(browser, Path(folder))
         browser.close()
 
 

@@ -82,8 +82,9 @@ def read_dataset(path: Path, only: str | None = None) -> Dataset:
     """
     with silent_stderr():  # libpng and libjpeg speak of damaged pictures themselves
         found = formats.read_parts(path, only)
-        if path.is_dir() and only in found and found[only].is_duplicate is None:
-            found = formats.read_parts(path)  # the faces to compare with are elsewhere
+        if only and path.is_dir() and (only not in found or found[only].is_duplicate is None):
+            # The faces to compare with, or to keep some of, are elsewhere.
+            found = formats.read_parts(path)
     parts = {name: found[name] for name in PARTS if name in found}
     if "train" in parts and "valid" not in parts and only != "test":
         parts |= _split(path, parts["train"])

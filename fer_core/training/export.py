@@ -11,23 +11,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
-import tomllib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import keras
 
 from fer_core import __version__, assets, classify
-from fer_core.errors import ConfigError, InputError
+from fer_core.errors import AssetCorrupt, ConfigError, InputError
+from fer_core.folder import explained
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training import card, evaluate
 from fer_core.training.alignment import realigned
 from fer_core.training.faces import HEADS, FaceData
 from fer_core.training.quantize import to_int8
-from fer_core.training.zoo import ARCHITECTURES, read_model
+from fer_core.training.zoo import ARCHITECTURES, has_our_interface, read_model
 
 ALIGNED_FACES: Final = 800
 MOST_BYTES: Final = 20_000_000
@@ -35,6 +37,7 @@ MOST_BYTES: Final = 20_000_000
 
 SUFFIX: Final = {"litert": ".tflite", "keras": ".keras"}
 
+_OURS: Final = "Give a file that lecturepulse model train has written."
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _METRICS: Final = (
     *("faces", "accuracy", "accuracy_without_duplicates", "macro_f1", "ece", "divergence"),
@@ -66,7 +69,9 @@ def export(
 
     Raises:
         InputError: the weights are no model of ``zoo``, or the faces are too few to quantise, or
-            without FER+ votes. Nothing has been changed then.
+            without FER+ votes.
+        AssetCorrupt: the manifest or the card that is there cannot be read.
+        StoreError: the folder cannot be written. Whatever is raised, nothing has been changed.
     """
     for head in HEADS:
         if not evaluate.truth_of(head, valid)[1].any():
@@ -75,17 +80,17 @@ def export(
                 hint="Publish with data that has FER+ votes.",
             )
     trunk = read_model(weights)
-    if trunk.name not in ARCHITECTURES:
+    if trunk.name not in ARCHITECTURES or not has_our_interface(trunk):
         raise InputError(
             f"{weights} holds '{trunk.name}', none of lecturepulse's own models.",
-            hint="Give a file that lecturepulse model train has written.",
+            hint=_OURS,
         )
     entry = _entry()
     reports: dict[str, evaluate.Report] = {}
-    with tempfile.TemporaryDirectory(dir=models) as folder:
+    with whole(models, "choose another folder with --models") as folder:
         for runtime in assets.RUNTIMES:
             say(f"{trunk.name} for {runtime}: writing, calibrating, measuring")
-            path = Path(folder) / f"{trunk.name}{SUFFIX[runtime]}"
+            path = folder / f"{trunk.name}{SUFFIX[runtime]}"
             if runtime == "litert":
                 # In the order of the file the faces are mixed already; a fixed choice suffices.
                 path.write_bytes(to_int8(trunk, train.images))
@@ -100,11 +105,9 @@ def export(
             if file["size_bytes"] <= MOST_BYTES:
                 entry["files"][runtime] = file
             else:
+                path.unlink()
                 say(f"{path.name} has {file['size_bytes'] / 1e6:.0f} MB and is not published")
-        # All at once: a manifest that does not fit its files stops every job.
-        for file in entry["files"].values():
-            (Path(folder) / file["file"]).replace(models / file["file"])
-        _publish(models, trunk.name, entry, reports)
+        _describe(models, folder, trunk.name, entry, reports)
     return reports
 
 
@@ -118,6 +121,7 @@ def calibrate(name: str, valid: FaceData) -> dict[str, dict[str, assets.Calibrat
     Raises:
         ConfigError: no such model, or not one of ours.
         AssetMissing, AssetCorrupt: not its published files.
+        StoreError: the manifest cannot be written.
     """
     if name == assets.DEEPFACE:
         raise ConfigError(
@@ -135,7 +139,9 @@ def calibrate(name: str, valid: FaceData) -> dict[str, dict[str, assets.Calibrat
         found[runtime] = asset.calibration | better
         once = _once(classify.load_classifier(asset, mirror=False).logits(valid.images), valid)
         file.update(_as_table(found[runtime]) | {"once": file.get("once", {}) | once})
-    _publish(published.path.parent, name, entry, {})
+    models = published.path.parent
+    with whole(models, "make it writable") as folder:
+        _describe(models, folder, name, entry, {})
     return found
 
 
@@ -158,7 +164,10 @@ def _measured(
 ) -> tuple[dict[str, Any], evaluate.Report]:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     plain = assets.ModelAsset(name, path, sha256, entry, runtime)
-    classifier = classify.load_classifier(plain)
+    try:
+        classifier = classify.load_classifier(plain)
+    except AssetCorrupt as error:
+        raise InputError(error.message, hint=_OURS) from error
     given = classifier.logits(valid.images)
     calibration = evaluate.best_calibration(given, valid)
     asset = assets.ModelAsset(name, path, sha256, entry, runtime, calibration)
@@ -228,26 +237,53 @@ def _entry() -> dict[str, Any]:
     }
 
 
-def _publish(
-    models: Path, name: str, entry: dict[str, Any], reports: dict[str, evaluate.Report]
+def _describe(
+    models: Path, fresh: Path, name: str, entry: dict[str, Any], reports: dict[str, evaluate.Report]
 ) -> None:
-    path = models / "manifest.toml"
+    """Write into ``fresh`` what ``models`` has to say of a model: manifest, card and plot."""
     listed: dict[str, Any] = {"default": name, "models": {}}
-    if path.exists():
-        listed = tomllib.loads(path.read_text(encoding="utf-8"))
+    if (models / assets.MANIFEST).exists():
+        listed = assets.read_manifest(models / assets.MANIFEST)
     listed["models"][name] = entry
     # The default first, then as the source names them.
     known = [listed["default"], *ARCHITECTURES]
     listed["models"] = {
         key: listed["models"][key] for key in dict.fromkeys(known) if key in listed["models"]
     }
-    _replace(path, _toml_document(listed))
-    text = models / "MODEL_CARD.md"
-    if text.exists():
-        plot = models / f"reliability-{name}.svg"
+    (fresh / assets.MANIFEST).write_text(_toml_document(listed), encoding="utf-8")
+    if (models / assets.CARD).exists():
+        text = card.filled(assets.read_card(models / assets.CARD), listed, name, reports)
+        (fresh / assets.CARD).write_text(text, encoding="utf-8")
         if reports:
-            _replace(plot, card.reliability_svg(name, reports))
-        _replace(text, card.filled(text.read_text(encoding="utf-8"), listed, name, reports))
+            plot = fresh / f"reliability-{name}.svg"
+            plot.write_text(card.reliability_svg(name, reports), encoding="utf-8")
+
+
+@contextmanager
+def whole(models: Path, remedy: str) -> Generator[Path]:
+    """Give a folder to write files into that belong in ``models``; all of them get there, or none.
+
+    A manifest that does not fit its files would stop every job.
+    """
+    with explained(models, remedy), tempfile.TemporaryDirectory(dir=models) as folder:
+        fresh, before = Path(folder, "fresh"), Path(folder, "before")
+        fresh.mkdir()
+        before.mkdir()
+        yield fresh
+        names = [path.name for path in fresh.iterdir()]
+        for name in names:
+            if (models / name).exists():
+                shutil.copy2(models / name, before / name)
+        try:
+            for name in names:
+                (fresh / name).replace(models / name)
+        except BaseException:  # Ctrl-C too
+            for name in names:
+                if (before / name).exists():
+                    (before / name).replace(models / name)
+                else:
+                    (models / name).unlink(missing_ok=True)
+            raise
 
 
 def _toml_document(listed: dict[str, Any]) -> str:
@@ -282,9 +318,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, float):
         return str(round(value, 4))
     return json.dumps(value)
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(f"new-{path.name}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

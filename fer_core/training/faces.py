@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -139,7 +140,7 @@ def numbered(path: Path, names: list[Any]) -> NDArray[np.int64]:
     for row, name in enumerate(names):
         if not isinstance(name, str) or name not in index:
             raise InputError(
-                f"{path}, row {row}: unknown label {name!r}.",
+                f"{path}, row {row}: unknown label {reprlib.repr(name)}.",
                 hint=f"Labels are: {', '.join(EMOTIONS)}.",
             )
     labels = np.array([index[name] for name in names], np.int64)
@@ -162,7 +163,8 @@ def counted(path: Path, columns: dict[str, list[Any]]) -> NDArray[np.int64]:
         for row, value in enumerate(values):
             if not isinstance(value, int) or not 0 <= value <= MOST_VOTES:
                 raise InputError(
-                    f"{path}, row {row}: {name} is {value!r}.", hint="Votes are counts, 0 or more."
+                    f"{path}, row {row}: {name} is {reprlib.repr(value)}.",
+                    hint="Votes are counts, 0 or more.",
                 )
     return np.stack([np.array(values, np.int64) for values in columns.values()], axis=1)
 

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import lzma
+import reprlib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -19,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fer_core.errors import InputError
+from fer_core.errors import InputError, in_short
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training.faces import (
     FER_PLUS,
@@ -86,7 +88,8 @@ def read_parts(path: Path, only: str | None = None) -> Parts:
         for name in CSV:
             if (path / name).is_file():
                 return _contest(path / name)
-        return _pictures(path, _files_of(path))
+        with _reading(f"{path} cannot be read", OSError):
+            return _pictures(path, _files_of(path))
     if not is_file:
         raise InputError(f"There is no data set {path}.", hint="Name a file or folder that exists.")
     if kind == ".parquet":
@@ -101,9 +104,13 @@ def read_parts(path: Path, only: str | None = None) -> Parts:
     )
 
 
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else repr(error)
+@contextmanager
+def _reading(what: str, *damage: type[Exception]) -> Generator[None]:
+    """Turn what a library raises for a damaged file into an ``InputError`` about ``what``."""
+    try:
+        yield
+    except damage as error:
+        raise InputError(f"{what}: {in_short(error)}.", hint="Copy the file again.") from error
 
 
 # --- Parquet -------------------------------------------------------------------------------------
@@ -145,12 +152,8 @@ def read_parquet(path: Path) -> FaceData:
             of value, a picture cannot be decoded or is not 48×48, a label is unknown, votes are
             negative, or a class has no face; names file and row.
     """
-    try:
+    with _reading(f"{path} cannot be read as Parquet", OSError, pa.ArrowException):
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(
-            f"{path} cannot be read as Parquet: {_reason(error)}.", hint="Copy the file again."
-        ) from error
     names = set(table.column_names)
     needed = {"image", "label"} | (set(VOTE_COLUMNS) if names & set(VOTE_COLUMNS) else set[str]())
     need_columns(path, names, needed)
@@ -165,23 +168,30 @@ def read_parquet(path: Path) -> FaceData:
                     f"{path}: column {name} holds {columns[name].type}, not whole numbers.",
                     hint="Votes are counts of taggers.",
                 )
-        votes = counted(path, {name: columns[name].to_pylist() for name in VOTE_COLUMNS})
+        votes = counted(path, {name: _values(path, columns, name) for name in VOTE_COLUMNS})
     duplicate = None
     if "duplicate_of_train" in names:
-        duplicate = _flags(path, columns["duplicate_of_train"].to_pylist())
+        duplicate = _flags(path, _values(path, columns, "duplicate_of_train"))
     return faces_of(
-        labels=numbered(path, columns["label"].to_pylist()),
-        images=_images(path, columns["image"].to_pylist()),
+        labels=numbered(path, _values(path, columns, "label")),
+        images=_images(path, _values(path, columns, "image")),
         votes=votes,
         is_duplicate=duplicate,
     )
+
+
+def _values(path: Path, columns: dict[str, Any], name: str) -> list[Any]:
+    # Text that is none, a date beyond Python's.
+    with _reading(f"{path}: column {name} cannot be read", ValueError, OverflowError):
+        return columns[name].to_pylist()
 
 
 def _flags(path: Path, values: list[Any]) -> NDArray[np.bool_]:
     for row, value in enumerate(values):
         if not isinstance(value, bool):
             raise InputError(
-                f"{path}, row {row}: duplicate_of_train is {value!r}.", hint="It is true or false."
+                f"{path}, row {row}: duplicate_of_train is {reprlib.repr(value)}.",
+                hint="It is true or false.",
             )
     return np.array(values, np.bool_)
 
@@ -207,7 +217,8 @@ def _contest(path: Path) -> Parts:
         labels[row] = _contest_label(where, table["emotion"][row])
         if usages[row] not in _USAGES:
             raise InputError(
-                f"{where}: Usage is {usages[row]!r}.", hint=f"It is one of: {', '.join(_USAGES)}."
+                f"{where}: Usage is {reprlib.repr(usages[row])}.",
+                hint=f"It is one of: {', '.join(_USAGES)}.",
             )
     beside = path.with_name(FER_PLUS_CSV)
     votes = _fer_plus(beside, path, usages) if beside.is_file() else None
@@ -227,7 +238,7 @@ def _contest(path: Path) -> Parts:
 def _contest_label(where: str, text: str) -> int:
     if text not in _CONTEST_LABELS:
         raise InputError(
-            f"{where}: emotion is {text!r}.",
+            f"{where}: emotion is {reprlib.repr(text)}.",
             hint="Emotions are 0 (angry) to 6 (neutral), as in FER2013.",
         )
     return EMOTIONS.index(_CONTEST_LABELS[text])
@@ -243,7 +254,7 @@ def _fer_plus(path: Path, contest: Path, usages: list[str]) -> NDArray[np.int64]
     for row, (one, other) in enumerate(zip(table["Usage"], usages, strict=True)):
         if one != other:
             raise InputError(
-                f"{path}, row {row}: Usage is {one!r}, but {other!r} in {contest.name}.",
+                f"{path}, row {row}: Usage is {reprlib.repr(one)}, in {contest.name} {other!r}.",
                 hint="The rows of both files must be in their original order.",
             )
     votes = {name: [_whole_number(text) for text in table[name]] for name in FER_PLUS}
@@ -256,13 +267,15 @@ def _whole_number(text: str) -> int | str:
 
 def _csv(path: Path, needed: set[str]) -> dict[str, list[str]]:
     """Return the columns of a CSV file as text."""
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as CSV: {_reason(error)}.", hint="Copy the file again."
-        ) from error
-    # Kaggle's icml_face_data.csv has blanks before its column names.
+    with _reading(f"{path} cannot be read as CSV", OSError, ValueError):
+        frame = pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+            # Kaggle's icml_face_data.csv has blanks before its column names.
+            usecols=lambda name: str(name).strip() in needed,
+        )
     table = {str(name).strip(): [str(v) for v in frame[name]] for name in frame.columns}
     need_columns(path, set(table), needed)
     if frame.empty:
@@ -291,49 +304,46 @@ _DAMAGED: Final = (
     *(OSError, NotImplementedError, RuntimeError),
 )
 
-_Files = Iterable[tuple[PurePosixPath, Callable[[], bytes]]]
+# Name, size in bytes, and what reads it.
+_File = tuple[PurePosixPath, int, Callable[[], bytes]]
 
 
-def _files_of(folder: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
+def _files_of(folder: Path) -> Iterator[_File]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            yield PurePosixPath(path.relative_to(folder).as_posix()), path.read_bytes
+            name = PurePosixPath(path.relative_to(folder).as_posix())
+            yield name, path.stat().st_size, path.read_bytes
 
 
 def _archive(path: Path) -> Parts:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {i.filename: i.file_size for i in archive.infolist() if not i.is_dir()}
-            for name, size in sizes.items():
-                if _is_picture(PurePosixPath(name)) and size > _LARGEST_PICTURE_BYTES:
-                    raise InputError(
-                        f"{path}: {name} would have {size:,} bytes.",
-                        hint=f"Faces are {FACE_SIZE_PX}×{FACE_SIZE_PX} px.",
-                    )
-                if PurePosixPath(name).name in CSV:
-                    raise InputError(
-                        f"{path} holds {name}.", hint="Unpack it, and give the CSV file itself."
-                    )
-            return _pictures(
-                path,
-                (
-                    (PurePosixPath(name), lambda name=name: archive.read(name))
-                    for name in sorted(sizes)
-                ),
-            )
-    except _DAMAGED as error:
-        raise InputError(
-            f"{path} cannot be read as a zip archive: {_reason(error)}.",
-            hint="Copy the file again.",
-        ) from error
+    damage = _reading(f"{path} cannot be read as a zip archive", *_DAMAGED)
+    with damage, zipfile.ZipFile(path) as archive:
+        sizes = {i.filename: i.file_size for i in archive.infolist() if not i.is_dir()}
+        for name in sizes:
+            if PurePosixPath(name).name in CSV:
+                raise InputError(
+                    f"{path} holds {name}.", hint="Unpack it, and give the CSV file itself."
+                )
+        return _pictures(
+            path,
+            (
+                (PurePosixPath(name), sizes[name], lambda name=name: archive.read(name))
+                for name in sorted(sizes)
+            ),
+        )
 
 
-def _pictures(root: Path, files: _Files) -> Parts:
+def _pictures(root: Path, files: Iterable[_File]) -> Parts:
     images: dict[str, list[NDArray[np.uint8]]] = {}
     labels: dict[str, list[int]] = {}
-    for name, content in files:
+    for name, size, content in files:
         if not _is_picture(name):
             continue
+        if size > _LARGEST_PICTURE_BYTES:
+            raise InputError(
+                f"{root}: {name} has {size:,} bytes.",
+                hint=f"Faces are {FACE_SIZE_PX}×{FACE_SIZE_PX} px.",
+            )
         part, label = _place(root, name)
         images.setdefault(part, []).append(decoded(f"{root}: {name}", content()))
         labels.setdefault(part, []).append(label)

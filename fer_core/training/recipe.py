@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter, Token
 
 from fer_core.errors import ConfigError
 
@@ -15,6 +18,21 @@ def has_fast_bfloat16() -> bool:
         return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     except OSError:
         return False
+
+
+_MOST: Final = 1_000_000
+
+
+def _whole(kind: type, tokens: Sequence[Token]) -> int:
+    del kind
+    text = tokens[0].value
+    if not text.lstrip("+-").isdecimal():
+        raise ValueError(f'"{text}" is no whole number')
+    return int(text)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+"""A number that Cyclopts must not round: 1.5 epochs are a mistake, not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +56,25 @@ class Recipe:
             al. 2015); the rest are votes and labels. Without a teacher it means nothing.
     """
 
-    epochs: int = 30
-    batch: int = 128
+    epochs: Whole = 30
+    batch: Whole = 128
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
     averaging: float = 0.998
-    seed: int = 1
+    seed: Whole = 1
     mixed_bfloat16: bool = field(default_factory=has_fast_bfloat16)
     augmentation: float = 1.0
     teacher_share: float = 0.5
 
     def __post_init__(self) -> None:
         limits = {
-            "epochs": self.epochs >= 1,
-            "batch": self.batch >= 2,  # batch normalisation needs two
-            "learning_rate": 0 < self.learning_rate < math.inf,
+            "epochs": 1 <= self.epochs <= _MOST,
+            "batch": 2 <= self.batch <= _MOST,  # batch normalisation needs two
+            "learning_rate": 0 < self.learning_rate <= 1,
             "warmup_epochs": 0 <= self.warmup_epochs <= self.epochs,
-            "weight_decay": 0 <= self.weight_decay < math.inf,
+            "weight_decay": 0 <= self.weight_decay <= 1,
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "averaging": 0 <= self.averaging < 1,
             "seed": 0 <= self.seed < 2**32,  # as far as Keras and NumPy go

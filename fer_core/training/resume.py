@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core.errors import ConfigError, InputError
+from fer_core.errors import ConfigError, InputError, in_short
 from fer_core.folder import explained
 
 CHECKPOINT: Final = "checkpoint.npz"
@@ -65,16 +65,18 @@ def restore_training(path: Path, origin: Origin, model: keras.Model) -> tuple[in
         header = json.loads(str(arrays["header"]))
         epoch, began_with = int(header["epoch"]), dict(header["origin"])
         _need_same(path, began_with, origin)
+        mean = [arrays[f"mean_{i}"] for i in range(len(model.weights))]
+        _need_fit(epoch, mean, origin, model)
         for kind, variables in _state(model).items():
             for i, variable in enumerate(variables):
                 variable.assign(arrays[f"{kind}_{i}"])
-        return epoch, [np.array(arrays[f"mean_{i}"]) for i in range(len(model.weights))]
+        return epoch, mean
     except ConfigError:
         raise
     # A damaged header makes zipfile, NumPy and JSON raise almost anything; it means the same.
     except Exception as error:
         raise InputError(
-            f"The checkpoint {path} is damaged: {error}.",
+            f"The checkpoint {path} is damaged: {in_short(error)}.",
             hint="Delete it to start the training again.",
         ) from error
 
@@ -105,6 +107,13 @@ def _need_same(path: Path, began_with: Origin, origin: Origin) -> None:
             f"{path} belongs to another training: {'; '.join(differ)}.",
             hint="Use the same settings, faces and teacher, or another output folder.",
         )
+
+
+def _need_fit(epoch: int, mean: Arrays, origin: Origin, model: keras.Model) -> None:
+    if not 1 <= epoch <= origin["epochs"]:
+        raise ValueError(f"it has finished {epoch} of {origin['epochs']} epochs")
+    if [each.shape for each in mean] != [tuple(weight.shape) for weight in model.weights]:
+        raise ValueError("its averaged weights are of another shape")
 
 
 def _state(model: keras.Model) -> dict[str, list[Any]]:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fer_core import progress
 from fer_core.classify import Logits
 from fer_core.errors import ConfigError
-from fer_core.folder import held
+from fer_core.folder import explained, held
 from fer_core.records import EMOTIONS
 from fer_core.training import resume, zoo
 from fer_core.training.augment import augmented
@@ -166,17 +166,17 @@ def _train(
     started = time.monotonic()
     keras.utils.set_random_seed(recipe.seed)
     model, averaged = _compiled(name, recipe, len(train_data)), zoo.build(name)
-    if start is None and name == "resnet50":
-        start = zoo.imagenet_weights()
-    if start is not None:
-        zoo.begin_with(start, model)
-        progress.tell("note", f"beginning with the weights of {start}")
-    mean: Arrays = model.get_weights()
     origin = _origin(name, train_data, recipe, teachers)
-    first = 0
     if (out / CHECKPOINT).exists():
         first, mean = resume.restore_training(out / CHECKPOINT, origin, model)
         progress.tell("note", f"continuing after epoch {first} of {recipe.epochs}")
+    else:
+        if start is None and name == "resnet50":
+            start = zoo.imagenet_weights()
+        if start is not None:
+            zoo.begin_with(start, model)
+            progress.tell("note", f"beginning with the weights of {start}")
+        first, mean = 0, model.get_weights()
     averaged.set_weights(mean)
     published = out / f"{name}.keras"
     if first and not published.exists():
@@ -189,7 +189,9 @@ def _train(
     progress.tell("advanced", name, steps * first)
     from tensorboardX import SummaryWriter  # a second of its own
 
-    with SummaryWriter(str(out / "tensorboard")) as log:
+    with explained(out / "tensorboard"):
+        writer = SummaryWriter(str(out / "tensorboard"))
+    with writer as log:
         for epoch in range(first, recipe.epochs):
             began = time.monotonic()
             loss = _epoch(model, Batches(train_data, recipe, epoch, taught), mean, recipe)

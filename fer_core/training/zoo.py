@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 import keras
 from keras import layers
 
-from fer_core.errors import ConfigError, InputError
+from fer_core.errors import ConfigError, InputError, in_short
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training.faces import HEADS
 
@@ -59,11 +59,20 @@ def read_model(path: Path) -> keras.Model:
     need_keras_file(path)
     try:
         return cast(keras.Model, keras.saving.load_model(path, compile=False, safe_mode=True))
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    # A damaged file makes zipfile, HDF5 and Keras raise almost anything; it means the same.
+    except Exception as error:
         raise InputError(
-            f"{path} cannot be loaded: {str(error).splitlines()[0]}",
+            f"{path} cannot be loaded: {in_short(error)}.",
             hint="Give a .keras file as a training leaves it.",
         ) from error
+
+
+def has_our_interface(model: keras.Model) -> bool:
+    """Return whether a model takes grey faces, and gives seven scores for each of our heads."""
+    given = model.output if isinstance(model.output, dict) else {}
+    heads = {name: tuple(scores.shape) for name, scores in given.items()}
+    faces = (None, FACE_SIZE_PX, FACE_SIZE_PX, 1)
+    return model.input_shape == faces and heads == dict.fromkeys(HEADS, (None, len(EMOTIONS)))
 
 
 def need_keras_file(path: Path) -> None:

@@ -95,6 +95,17 @@ def wrong(column, row, value):
         (wrong("duplicate_of_train", 3, None), ["row 3", "duplicate_of_train"]),
         (wrong("votes_sadness", 1, 2**40), ["row 1", "votes_sadness", str(2**40)]),
         (pictures.columns(8) | {"label": [["happy"]] * 8}, ["row 0", "['happy']"]),
+        (wrong("label", 3, "joy" * 10**6), ["row 3", "'joyjoy"]),
+        (pictures.columns(8) | {"label": [["x" * 99] * 999] * 8}, ["row 0", "['xxx"]),
+        (
+            pictures.columns(8) | {"label": pa.array([b"\xff"] * 8).view(pa.string())},
+            ["column label cannot be read", "utf-8"],
+        ),
+        (
+            pictures.columns(8)
+            | {"duplicate_of_train": pa.array([2**62] * 8).view(pa.timestamp("us"))},
+            ["column duplicate_of_train cannot be read"],
+        ),
         (pictures.columns(8) | {"votes_anger": [0.5] * 8}, ["votes_anger", "double"]),
         (pictures.columns(6), ["surprise"]),
         ({name: [] for name in pictures.columns(1)}, ["no faces"]),
@@ -108,6 +119,7 @@ def test_faults_name_file_and_row(tmp_path, table, words):
     with pytest.raises(InputError) as caught:
         read(tmp_path, table)
     assert caught.value.hint
+    assert len(caught.value.message) < 400
     for word in ("faces.parquet", *words):
         assert word in caught.value.message
 
@@ -153,6 +165,17 @@ def test_parts_are_found_by_their_names(tmp_path):
         dataset.read_dataset(tmp_path)
 
 
+def test_a_part_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    pictures.write(tmp_path / "fer2013-train.parquet", pictures.columns(420))
+    with pytest.raises(InputError, match="no part 'test'") as caught:
+        dataset.read_dataset(tmp_path, "test")
+    assert caught.value.hint == "It has: train."
+    # Kept from training, whether the other parts are asked for or not.
+    assert len(dataset.read_dataset(tmp_path, "valid").part("valid")) == len(
+        dataset.read_dataset(tmp_path).part("valid")
+    )
+
+
 def test_one_file_is_the_part_that_is_wanted(tmp_path):
     file = pictures.write(tmp_path / "held-back.parquet", pictures.columns(9))
     assert list(dataset.read_dataset(file).parts) == ["test"]
@@ -194,7 +217,9 @@ ROWS = pictures.contest()
     [
         (altered(ROWS, 5, emotion="7"), ["row 5", "'7'"]),
         (altered(ROWS, 6, emotion=""), ["row 6", "''"]),
+        (altered(ROWS, 6, emotion="9" * 5000), ["row 6", "'999"]),
         (altered(ROWS, 9, Usage="Test"), ["row 9", "'Test'"]),
+        (altered(ROWS, 9, Usage="Test" * 999), ["row 9", "'Test"]),
         (altered(ROWS, 3, pixels="1 2 3"), ["row 3", "2304"]),
         (altered(ROWS, 3, pixels=ROWS[3]["pixels"].replace(" ", " x", 1)), ["row 3", "2304"]),
         (altered(ROWS, 3, pixels=" ".join(["256"] * 2304)), ["row 3", "255"]),
@@ -207,6 +232,7 @@ def test_faults_of_the_contests_file(tmp_path, rows, words):
     pictures.write_csv(tmp_path / "fer2013.csv", rows)
     with pytest.raises(InputError) as caught:
         dataset.read_dataset(tmp_path)
+    assert len(caught.value.message) < 400
     for word in ("fer2013.csv", *words):
         assert word in caught.value.message
 
@@ -227,6 +253,7 @@ def test_faults_of_the_votes_beside_it(tmp_path, votes, words):
     pictures.write_csv(tmp_path / "fer2013new.csv", votes)
     with pytest.raises(InputError) as caught:
         dataset.read_dataset(tmp_path)
+    assert len(caught.value.message) < 400
     for word in ("fer2013new.csv", *words):
         assert word in caught.value.message
 
@@ -277,6 +304,23 @@ def test_faults_of_pictures_by_class(tmp_path, place, content, words):
     (folder / place).write_bytes(content)
     with pytest.raises(InputError, match=words):
         dataset.read_dataset(folder)
+
+
+def test_a_file_of_a_folder_that_is_too_large_is_not_read(tmp_path):
+    folder = pictures.kaggle(tmp_path, {"train": 2})
+    with (folder / "train" / "happy" / "large.png").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match=r"train/happy/large.png has 1,099,511,627,776 bytes"):
+        dataset.read_dataset(folder)
+
+
+def test_other_columns_of_a_table_are_left_alone(tmp_path):
+    rows = [row | {f"extra{number}": "" for number in range(9)} for row in ROWS]
+    pictures.write_csv(tmp_path / "fer2013.csv", rows)
+    assert len(dataset.read_dataset(tmp_path).part("train")) == 28
+    (tmp_path / "fer2013.csv").write_text("," * 300_000)
+    with pytest.raises(InputError, match="lacks the columns"):
+        dataset.read_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])

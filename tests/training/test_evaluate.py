@@ -3,6 +3,7 @@
 import json
 import math
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from fer_core import cli
 from fer_core.assets import Calibration
 from fer_core.errors import ConfigError, InputError
-from fer_core.training import evaluate, metrics
+from fer_core.training import evaluate, metrics, zoo
 from fer_core.training.faces import HEADS, FaceData
 from tests.training import pictures
 
@@ -283,6 +284,19 @@ def test_models_of_other_programs_are_refused(outputs, channels, tmp_path):
     with_outputs(outputs, channels).save(tmp_path / "other.keras")
     with pytest.raises(InputError, match="'other' cannot be loaded: it"):
         evaluate.open_model(str(tmp_path / "other.keras"))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_file_damaged_inside_is_told_in_short(tmp_path):
+    path = tmp_path / "damaged.keras"
+    with_outputs(lambda x: {"consensus": keras.layers.Dense(7)(x)}, 1).save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255  # a checksum that zipfile looks at
+    path.write_bytes(content)
+    for read in (evaluate.open_model, lambda name: zoo.read_model(Path(name))):
+        with pytest.raises(InputError, match="cannot be loaded: Bad CRC-32") as caught:
+            read(str(path))
+        assert len(caught.value.message) < 400
 
 
 def test_a_file_cut_off_and_choices_that_mean_nothing(tmp_path):

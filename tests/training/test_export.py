@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from fer_core import assets, classify, cli
-from fer_core.errors import InputError
+from fer_core.errors import InputError, StoreError
 from fer_core.training import dataset, evaluate, export, zoo
 from fer_core.training.faces import HEADS
 from fer_core.training.quantize import to_int8
@@ -213,6 +213,71 @@ def test_weights_that_are_none(checkout, tmp_path, capsys):
     assert (checkout / "models" / "manifest.toml").read_bytes() == before
     with pytest.raises(InputError):
         zoo.read_model(tmp_path / "none.keras")
+
+
+def no_numbers() -> keras.Model:
+    model = network("lecturenet")
+    model.set_weights([np.full(w.shape, np.nan) for w in model.get_weights()])
+    return model
+
+
+def other_heads() -> keras.Model:
+    faces = keras.Input((48, 48, 1))
+    scores = layers.Dense(7, name="consensus")(layers.Flatten()(faces))
+    return keras.Model(faces, {"consensus": scores}, name="lecturenet")
+
+
+@pytest.mark.parametrize("made", [no_numbers, other_heads])
+def test_networks_that_only_have_the_name_of_ours(made, checkout, capsys):
+    made().save(checkout / "foreign.keras")
+    before = contents(checkout / "models")
+    words = ["--data", checkout, "--models", checkout / "models"]
+    assert run("export", checkout / "foreign.keras", *words) == 1
+    assert contents(checkout / "models") == before
+    assert "Hint: Give a file that lecturepulse model train" in capsys.readouterr().err
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("after", range(4))
+def test_all_files_get_into_place_or_none(ends, after, tmp_path, monkeypatch):
+    (tmp_path / "one").write_text("before")
+    (tmp_path / "two").write_text("before")
+    replace, moves = Path.replace, []
+
+    def moved(path, target):
+        moves.append(target)
+        if len(moves) == after:
+            raise ends
+        return replace(path, target)
+
+    def fill():
+        with export.whole(tmp_path, "choose another") as fresh:
+            for name in ("one", "two", "three"):
+                (fresh / name).write_text("after")
+
+    monkeypatch.setattr(Path, "replace", moved)
+    if after:
+        with pytest.raises(KeyboardInterrupt if ends is KeyboardInterrupt else StoreError):
+            fill()
+    else:
+        fill()
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    before = {"one": "before", "two": "before"}
+    assert found == (before if after else dict.fromkeys(("one", "two", "three"), "after"))
+
+
+@pytest.mark.parametrize("name", [assets.MANIFEST, assets.CARD])
+def test_what_cannot_be_read_is_not_published_over(name, checkout, capsys):
+    (checkout / "models" / name).write_bytes(b"\xff\xfe")
+    before = contents(checkout / "models")
+    words = ["--data", checkout, "--models", checkout / "models"]
+    assert run("export", checkout / "trained-lecturenet.keras", *words) == 3
+    assert contents(checkout / "models") == before
+    assert "Restore" in capsys.readouterr().err
 
 
 def test_the_shipped_card_is_of_the_shipped_weights():

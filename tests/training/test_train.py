@@ -1,5 +1,6 @@
 """Training: batches from a seed, resuming, the kept mean, and checkpoints that do not fit."""
 
+import json
 from dataclasses import replace
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fer_core import progress
+from fer_core import cli, progress
 from fer_core.errors import ConfigError, InputError, StoreError
 from fer_core.folder import held
 from fer_core.training import resume, train, zoo
@@ -89,7 +90,7 @@ def test_a_checkpoint_of_another_recipe_or_none_at_all(data, tmp_path):
         run(data, tmp_path, teachers=[Teacher("another", lambda faces: {})])
 
 
-@pytest.mark.parametrize("damage", ["text", "header", "array", "cut"])
+@pytest.mark.parametrize("damage", ["text", "header", "array", "cut", "epoch", "mean", "shape"])
 def test_a_damaged_checkpoint_is_told(damage, data, tmp_path):
     run(data, tmp_path, minutes=0)
     path = tmp_path / resume.CHECKPOINT
@@ -97,13 +98,40 @@ def test_a_damaged_checkpoint_is_told(damage, data, tmp_path):
         path.write_bytes(b"PK not a checkpoint")
     elif damage == "header":
         np.savez(path, header=np.array("null"))
+    elif damage in ("epoch", "mean", "shape"):
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        header = json.loads(str(arrays["header"]))
+        wrong = {
+            "epoch": {"header": np.array(json.dumps(header | {"epoch": 3}))},
+            "mean": {"mean_0": np.zeros(9)},
+            "shape": {"model_0": np.zeros((500, 500))},
+        }
+        np.savez(path, **(arrays | wrong[damage]))
     elif damage == "array":
         with path.open("wb") as file:
             np.save(file, np.zeros(3))
     else:
         path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match="is damaged") as caught:
         run(data, tmp_path)
+    assert len(caught.value.message) < 400
+
+
+def test_what_a_training_began_with_is_not_needed_to_go_on(data, tmp_path):
+    tiny().save(tmp_path / "start.keras")
+    run(data, tmp_path, start=tmp_path / "start.keras", minutes=0)
+    (tmp_path / "start.keras").unlink()
+    _, said = run(data, tmp_path, start=tmp_path / "start.keras")
+    assert said[0] == "continuing after epoch 1 of 2"
+
+
+@pytest.mark.parametrize("words", [("--epochs", "1.5"), ("--seed", "2.0"), ("--batch", "²")])
+def test_halves_are_not_rounded(words, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["model", "train", "tiny", "--data", str(tmp_path), *words])
+    assert ended.value.code == 2
+    assert f'{words[0]}: "{words[1]}" is no whole number' in capsys.readouterr().err
 
 
 def test_two_trainings_do_not_share_a_folder(data, tmp_path):
@@ -113,7 +141,9 @@ def test_two_trainings_do_not_share_a_folder(data, tmp_path):
 
 def test_a_folder_that_cannot_be_one(data, tmp_path):
     (tmp_path / "file").write_text("")
-    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "tensorboard").write_text("a file")
+    for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "log"):
         with pytest.raises(StoreError, match="cannot be written") as caught:
             run(data, out)
         assert "file" in caught.value.hint
@@ -260,6 +290,8 @@ def test_every_step_is_told_and_logged_for_tensorboard(data, tmp_path):
     "wrong",
     [
         {"epochs": 0},
+        {"epochs": 10**400},
+        {"learning_rate": 1e308},
         {"batch": 1},
         {"learning_rate": 0.0},
         {"warmup_epochs": 50.0},

@@ -1,0 +1,238 @@
+"""Ask: questions in SQL to the tables, answered as a table, a chart, or a file to take along."""
+
+# pyarrow is typed in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import io
+import json
+import sys
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from flask import Blueprint, Response, current_app, render_template, request
+
+from fer_core import audit, process
+from fer_core.errors import StoreError
+from fer_core.schema import TABLES
+from fer_core.web.asked import HIDDEN, LATE, NOTHING, WRONG
+from fer_core.web.common import common
+from fer_core.web.plot import plot_of
+from fer_core.web.problems import Problem, without_paths
+
+blueprint: Final = Blueprint("ask", __name__)
+
+_MOST_BYTES: Final = 64_000_000
+_LONGEST_SQL: Final = 20_000
+_SHOWN_ROWS: Final = 500
+_AT_ONCE: Final = 2
+# A process may take a while to start, and a single step of a question cannot be interrupted.
+_GRACE_S: Final = 20.0
+_LONGEST_WAIT_S: Final = 20.0
+
+_turns: Final = BoundedSemaphore(_AT_ONCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows that answer a question.
+
+    Attributes:
+        table: the rows.
+        cut: whether there were more.
+    """
+
+    table: pa.Table
+    cut: bool
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a frame."""
+        return self.table.to_pandas()
+
+
+@dataclass(frozen=True, slots=True)
+class SavedQuestion:
+    """A question that is ready: its title, what the answer means, and the SQL."""
+
+    title: str
+    note: str
+    sql: str
+
+
+@cache
+def saved_questions() -> dict[str, SavedQuestion]:
+    """Return the questions that are ready, by a short name."""
+    text = importlib.resources.files("fer_core.web").joinpath("questions.toml").read_text("utf-8")
+    return {
+        name: SavedQuestion(entry["title"], entry["note"], entry["sql"].strip())
+        for name, entry in tomllib.loads(text).items()
+    }
+
+
+def answer_to(sql: str, *, form: str) -> Answer:
+    """Answer a question in a process of its own, and note in the audit log that it was.
+
+    Args:
+        sql: the question.
+        form: what the answer becomes, for the log.
+
+    Raises:
+        Problem: the SQL is wrong, takes too long or too much, or too many ask.
+    """
+    here = common()
+    limits = here.settings.web
+    if not here.store.tables.is_dir():
+        raise Problem("not-found", "There are no tables yet.", hint="Read some recordings first.")
+    if not sql.strip() or len(sql) > _LONGEST_SQL:
+        raise Problem("unreadable", f"A question has 1 to {_LONGEST_SQL:,} characters.")
+    task = {
+        "root": str(here.store.root),
+        "sql": sql,
+        "rows": limits.query_rows,
+        "memory_mb": limits.query_mb,
+        "limit_s": limits.query_s,
+    }
+    if not _turns.acquire(timeout=_LONGEST_WAIT_S):
+        raise Problem("busy", "Too many questions wait already.", retry_after_s=10)
+    try:
+        output, ended = process.run(
+            [sys.executable, "-P", "-c", _program(), json.dumps(task)],
+            limit_s=limits.query_s + _GRACE_S,
+            max_output_bytes=_MOST_BYTES,
+        )
+    except TimeoutError:
+        raise _late(limits.query_s) from None
+    finally:
+        _turns.release()
+    if ended.returncode == LATE:
+        raise _late(limits.query_s)
+    answer = _read(output, ended, limits.query_rows)
+    _note_export(sql, form, answer.table.num_rows)
+    return answer
+
+
+def _program() -> str:
+    """Return what the process runs: this very package, wherever it lies."""
+    here = str(Path(__file__).resolve().parents[2])
+    return (
+        f"import sys; sys.path.insert(0, {here!r}); "
+        "from fer_core.web import asked; asked.answer_question(sys.argv[1])"
+    )
+
+
+def _read(output: bytes, ended: process.Ended, rows: int) -> Answer:
+    if ended.returncode == WRONG:
+        told = ended.tail[-1] if ended.tail else "The question is wrong."
+        raise Problem("unreadable", told, hint=f"The tables: {', '.join(TABLES)}.")
+    if ended.returncode == NOTHING:
+        raise Problem(
+            "unreadable",
+            "That statement returns no rows.",
+            hint="Ask with SELECT; the tables cannot be changed.",
+        )
+    try:
+        table = pa.ipc.open_stream(output).read_all()
+    except (pa.ArrowException, OSError):
+        raise Problem(
+            "too-large",
+            "The answer is too large, or the question took too much memory.",
+            hint="Ask for less: fewer columns, or means.",
+        ) from None
+    return Answer(table.slice(0, rows), table.num_rows > rows)
+
+
+def _late(limit_s: float) -> Problem:
+    return Problem(
+        "unreadable",
+        f"The question took longer than {limit_s:g} seconds and was ended.",
+        hint="Ask for less: one course, one month, or means.",
+    )
+
+
+def _note_export(sql: str, form: str, rows: int) -> None:
+    digest = hashlib.sha256(sql.encode()).hexdigest()[:16]
+    try:
+        audit.note(common().store.root, "exported", form=form, rows=rows, sql_sha256=digest)
+    except StoreError:
+        current_app.logger.warning("an answer could not be noted in the audit log")
+
+
+@blueprint.get("/ask")
+def show_question() -> str:
+    """Show the questions that are ready, and room for another."""
+    name = request.args.get("question", "")
+    saved = saved_questions().get(name)
+    return _page(saved.sql if saved else "", name if saved else "", None)
+
+
+@blueprint.post("/ask")
+def answer() -> str | Response:
+    """Answer a question: on the page, or as a file."""
+    sql = request.form.get("sql", "").replace("\r\n", "\n")
+    form = request.form.get("form", "page")
+    given = request.form.get("question", "")
+    found = answer_to(sql, form=form if form in ("csv", "parquet") else "page")
+    if form == "csv":
+        return _file(found.frame.to_csv(index=False).encode(), "text/csv", "answer.csv")
+    if form == "parquet":
+        sink = io.BytesIO()
+        pq.write_table(found.table, sink, compression="zstd")
+        return _file(sink.getvalue(), "application/vnd.apache.parquet", "answer.parquet")
+    return _page(sql, given if given in saved_questions() else "", found)
+
+
+def _page(sql: str, name: str, found: Answer | None) -> str:
+    columns = {
+        table: [
+            (f.name, (f.metadata or {}).get(b"doc", b"").decode())
+            for f in schema
+            if f.name not in HIDDEN.get(table, ())
+        ]
+        for table, schema in TABLES.items()
+    }
+    shown: dict[str, Any] = {}
+    if found is not None:
+        frame = found.frame
+        shown = {
+            "names": list(map(str, frame.columns)),
+            "rows": [[_cell(v) for v in row] for row in frame.head(_SHOWN_ROWS).to_numpy(object)],
+            "textual": [not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes],
+            "total": len(frame),
+            "cut": found.cut,
+            "plot": plot_of(frame),
+        }
+    return render_template(
+        "web/ask.html.j2",
+        sql=sql,
+        question=name,
+        saved=saved_questions(),
+        columns=columns,
+        found=shown,
+        limits=common().settings.web,
+    )
+
+
+def _cell(value: Any) -> str:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return without_paths(str(value))[:500]
+
+
+def _file(data: bytes, kind: str, name: str) -> Response:
+    response = current_app.response_class(data, mimetype=kind)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

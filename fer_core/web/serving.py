@@ -1,0 +1,138 @@
+"""Runs the web interface on this machine: binds, serves, ends in good order, leaves nothing."""
+
+# waitress is not typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from waitress.server import create_server
+
+from fer_core.errors import EnvironmentProblem
+from fer_core.folder import explained, held
+from fer_core.settings import Settings
+from fer_core.store import Store
+from fer_core.web import guard, jobs, live
+from fer_core.web.app import create_app
+
+_SCRATCH: Final = "web"
+_MORE_MB: Final = 2
+
+
+class Server:
+    """The web interface, bound to its address.
+
+    Attributes:
+        address: where a browser finds it.
+    """
+
+    def __init__(self, settings: Settings, app: Any) -> None:
+        web = settings.web
+        # So that our own words can refuse what is a little too large.
+        most = 1_000_000 * (max(web.max_video_mb, web.max_image_mb) + _MORE_MB)
+        trusted: dict[str, Any] = {}
+        if web.proxy:
+            trusted = {
+                "trusted_proxy": web.proxy,
+                "trusted_proxy_headers": {
+                    "x-forwarded-for",
+                    "x-forwarded-host",
+                    "x-forwarded-proto",
+                },
+            }
+        bound = _bound(web.host, web.port)
+        self._server: Any = create_server(
+            app,
+            sockets=[bound],
+            threads=web.threads,
+            ident=None,
+            max_request_body_size=most,
+            clear_untrusted_proxy_headers=True,
+            **trusted,
+        )
+        host = f"[{web.host}]" if ":" in web.host else web.host
+        self.address = f"http://{host}:{bound.getsockname()[1]}/"
+
+    def serve(self) -> None:
+        """Answer requests until the process is told to end."""
+        with _told_to_end():
+            self._server.run()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        kind = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=kind)
+    except (OSError, UnicodeError) as error:
+        raise EnvironmentProblem(
+            f"Cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}.",
+            hint="Is it running already? Give another --port, or --host.",
+        ) from error
+
+
+@contextmanager
+def opened(settings: Settings) -> Generator[Server]:
+    """Bind the web interface; close it and delete what was not kept when the block ends.
+
+    Raises:
+        ConfigError: it would let others in without a token.
+        EnvironmentProblem: the address cannot be bound.
+        StoreError: another one looks after this dataset, or it cannot be written.
+    """
+    access = guard.access_of(settings.web)
+    root = settings.out.absolute()
+    with held(root, lock=".web", by="lecturepulse web looks after"):
+        scratch = _emptied(root / _SCRATCH)
+        jobs.forget_unfinished(Store(root))
+        try:
+            app = create_app(settings, access, scratch)
+            server = Server(settings, app)
+            try:
+                with live.looked_after(app.extensions["lecturepulse"].viewers):
+                    yield server
+            finally:
+                server.close()
+                app.extensions["lecturepulse"].jobs.close()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _emptied(folder: Path) -> Path:
+    """Return a folder of our own without anything that a killed server left in it."""
+    with explained(folder):
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+    return folder
+
+
+@contextmanager
+def _told_to_end() -> Generator[None]:
+    """Have SIGTERM end the block as Ctrl-C does, which is no error here."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
