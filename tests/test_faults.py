@@ -94,7 +94,7 @@ def test_output_that_is_read_only_is_told(inbox: Path, tmp_path: Path) -> None:
 
     assert run.returncode == 3, said
     assert "cannot be written: Read-only file system." in said
-    assert "Hint: The folder is read-only: choose another one with --out." in said
+    assert "Hint: The folder is read-only: choose another folder with --out." in said
     assert "Traceback" not in said
 
 
