@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -114,10 +115,16 @@ def test_a_run_that_is_told_to_end_does_not_wait_for_its_cluster(two: Path, tmp_
         assert time.monotonic() < deadline
         time.sleep(0.05)
     # Nobody goes on reading, so that only the signal can end it.
-    for decoder in decoders_of(run.pid):
+    asleep = [*decoders_of(run.pid)]
+    for decoder in asleep:
         os.kill(decoder, signal.SIGSTOP)
-    run.send_signal(signal.SIGTERM)
-    said, _ = run.communicate(timeout=45)
+    try:
+        run.send_signal(signal.SIGTERM)
+        said, _ = run.communicate(timeout=45)
+    finally:
+        for decoder in asleep:
+            with suppress(ProcessLookupError):
+                os.kill(decoder, signal.SIGKILL)
     assert run.returncode == 143, said
     assert "run again to go on" in said
 
