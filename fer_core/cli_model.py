@@ -35,7 +35,7 @@ Data = Annotated[
     ),
 ]
 Part = Literal["train", "valid", "test"]
-Runtime = Literal["litert", "keras"]
+Runtime = Literal["litert", "onnx", "keras"]
 Json = Annotated[bool, Parameter(help="Print every figure as JSON.", negative=())]
 Models = Annotated[Path, Parameter(help="Folder of the published models.")]
 

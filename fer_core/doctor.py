@@ -62,7 +62,7 @@ def _detector() -> str:
 
 def _model(settings: Settings) -> str:
     model = assets.chosen(settings.classification)
-    return f"{model.name}, sha256 {model.sha256[:12]}…"
+    return f"{model.name}, run by {model.runtime}, sha256 {model.sha256[:12]}…"
 
 
 def _packages() -> str:

@@ -243,7 +243,6 @@ def _known(
     wanted: dict[str, Any] = {
         "source_sha256": sha256,
         "settings_hash": settings.result_hash(),
-        "model_sha256": model.sha256 if model else None,
         "detector_sha256": assets.YUNET_SHA256,
         "schema_version": SCHEMA_VERSION,
         "mode": permission.mode,
@@ -256,7 +255,12 @@ def _known(
         wanted["started_at"] = source.started_at
     # A very long name loses its end on the way to a folder's.
     here, there = (Place(course, "", "").folder for course in (source.course, row["course"]))
-    if here != there or any(row[name] != value for name, value in wanted.items()):
+    models = model.siblings | {model.sha256} if model else {None}
+    if (
+        here != there
+        or row["model_sha256"] not in models
+        or any(row[name] != value for name, value in wanted.items())
+    ):
         return None
     chapters = _chapters(source)
     if chapters or row["chapters_from"] == "sidecar":

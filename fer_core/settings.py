@@ -137,8 +137,11 @@ class Classification(Section):
         description="Name of the model in models/manifest.toml (default: its default), or "
         "deepface-package for the one of the deepface package.",
     )
-    runtime: Literal["litert", "keras"] | None = Field(
-        None, description="What runs the model. Default: litert where it is installed, else keras."
+    runtime: Literal["litert", "onnx", "keras"] | None = Field(
+        None,
+        description="What runs the model. Default: litert where the processor has instructions for "
+        "8-bit networks, onnx where it has none. Their tables differ a little (model card): choose "
+        "one where several kinds of machines share the work and the tables have to be the same.",
     )
     weights: Path | None = Field(
         None,

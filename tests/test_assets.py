@@ -12,6 +12,7 @@ from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
 
 WEIGHTS = b"not really weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
+OTHER = hashlib.sha256(WEIGHTS + b"!").hexdigest()
 MANIFEST = f"""
 default = "small"
 [models.small]
@@ -29,6 +30,20 @@ sha256 = "{SHA256}"
 size_bytes = 18
 temperature = {{ consensus = 0.8 }}
 offset = {{ consensus = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1] }}
+[models.both]
+labels = ["angry"]
+head = "consensus"
+metrics = {{}}
+[models.both.files.litert]
+file = "small.tflite"
+sha256 = "{SHA256}"
+size_bytes = 18
+temperature = {{ consensus = 0.7 }}
+[models.both.files.onnx]
+file = "both.onnx"
+sha256 = "{OTHER}"
+size_bytes = 19
+temperature = {{ consensus = 0.7 }}
 [models.other]
 labels = []
 head = "consensus"
@@ -55,6 +70,7 @@ def checkout(tmp_path, monkeypatch):
     (folder / "models" / "manifest.toml").write_text(MANIFEST)
     (folder / "models" / "small.keras").write_bytes(WEIGHTS)
     (folder / "models" / "small.tflite").write_bytes(WEIGHTS)
+    (folder / "models" / "both.onnx").write_bytes(WEIGHTS + b"!")
     monkeypatch.setattr(assets, "_CHECKOUT", folder)
     monkeypatch.setattr(assets, "_IN_WHEEL", tmp_path / "wheel")
     return folder
@@ -82,7 +98,7 @@ def test_an_unknown_model_is_a_setting_gone_wrong(checkout):
     with pytest.raises(ConfigError) as caught:
         assets.model("tiny")
     assert "'tiny'" in caught.value.message
-    assert "small, other" in caught.value.hint
+    assert "small, both, other" in caught.value.hint
 
 
 def test_the_runtime_may_be_chosen_and_falls_back_to_what_is_installed(checkout, monkeypatch):
@@ -97,6 +113,31 @@ def test_the_runtime_may_be_chosen_and_falls_back_to_what_is_installed(checkout,
     with pytest.raises(ConfigError, match="'litert'") as caught:
         assets.model("small", runtime="litert")
     assert "keras" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("flags", "first"),
+    [
+        ("flags\t\t: fpu sse avx avx2 fma", "onnx"),
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni", "litert"),
+        ("flags\t\t: fpu avx2 avx_vnni", "litert"),
+        ("Features\t: fp asimd asimddp", "litert"),
+        ("Features\t: fp asimd", "onnx"),
+        (None, "litert"),
+    ],
+)
+def test_what_is_fastest_on_a_processor_comes_first(flags, first, checkout, tmp_path, monkeypatch):
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n")
+    known = assets.multiplies_int8(tmp_path / "cpuinfo")
+    monkeypatch.setattr(assets, "multiplies_int8", lambda: known)
+    assert assets.model("both").runtime == first
+    assert assets.model("both", runtime="litert").runtime == "litert"
+    assert assets.model("small").runtime == "litert"  # which has no other int8 file
+
+
+def test_all_files_of_a_model_are_siblings(checkout):
+    assert assets.model("both").siblings == {SHA256, OTHER}
 
 
 def test_a_model_that_is_listed_without_a_file_says_how_to_make_it(checkout):

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from fer_core import cli
+from fer_core import assets, cli
 from fer_core.store import Store
 from tests import clips
 
@@ -61,6 +61,23 @@ def test_a_recording_without_faces_is_done(command, inbox, tmp_path):
     assert seconds["p_happy"].isna().all()
     assert seconds["engagement"].isna().all()
     assert not seconds["suppressed"].any()
+
+
+def test_a_machine_that_runs_another_file_of_the_model_reads_nothing_again(
+    command, inbox, tmp_path, monkeypatch
+):
+    written = []
+    for fast in (True, False):
+        monkeypatch.setattr(assets, "multiplies_int8", lambda fast=fast: fast)
+        written.append(assets.model().sha256)
+        code, out, err = night(command, inbox, tmp_path)
+        assert code == 0
+    assert written[0] != written[1]
+    assert "Nothing has changed since it was done." in out + err
+    assert list(Store(tmp_path / "out").all("recordings")["model_sha256"]) == written[:1]
+    monkeypatch.setenv("LECTUREPULSE_CLASSIFICATION__RUNTIME", "onnx")  # asked for
+    night(command, inbox, tmp_path)
+    assert list(Store(tmp_path / "out").all("recordings")["model_sha256"]) == written[1:]
 
 
 def not_a_video(path):

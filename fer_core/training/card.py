@@ -17,7 +17,11 @@ from fer_core.training.metrics import ECE_BINS
 Reports = Mapping[str, Report]
 """Reports by runtime."""
 
-_RUNTIME_WORDS = {"litert": "int8, LiteRT", "keras": "float32, Keras"}
+_RUNTIME_WORDS = {
+    "litert": "int8, LiteRT",
+    "onnx": "int8, ONNX Runtime",
+    "keras": "float32, Keras",
+}
 
 
 def filled(text: str, listed: Mapping[str, Any], name: str, reports: Reports) -> str:
@@ -72,7 +76,7 @@ def _figures(name: str, reports: Reports) -> str:
     first = next(iter(reports.values()))
     hashes = ", ".join(f"`{report['sha256'][:12]}` ({key})" for key, report in reports.items())
     parts = [f"Weights {hashes}.", _overall(reports), f"![Reliability](reliability-{name}.svg)"]
-    parts += ["What follows is of the first of the two.", _recall(first)]
+    parts += ["What follows is of the first of them.", _recall(first)]
     parts += [_confusion(head, first[head]["confusion"]) for head in HEADS]
     parts += [_thresholds(first["consensus"]), _alignment(first["alignment"])]
     return "\n\n".join(parts) + "\n"

@@ -1,6 +1,7 @@
-"""Publishes trained weights: files of both runtimes, calibration, manifest and the card's figures.
+"""Publishes trained weights: files of all runtimes, calibration, manifest and the card's figures.
 
-The same weights and data give the same files, byte for byte, but for the measured times.
+The same weights and data give the same files on one machine, byte for byte, but for the measured
+times and the order of the nodes in the file for ONNX Runtime.
 """
 
 # Keras is not typed.
@@ -28,14 +29,14 @@ from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training import card, evaluate
 from fer_core.training.alignment import realigned
 from fer_core.training.faces import HEADS, FaceData
-from fer_core.training.quantize import to_int8
+from fer_core.training.quantize import to_int8, to_onnx
 from fer_core.training.zoo import ARCHITECTURES, has_our_interface, read_model
 
 ALIGNED_FACES: Final = 800
 MOST_BYTES: Final = 20_000_000
 """Larger files are not published: a repository is no place for them."""
 
-SUFFIX: Final = {"litert": ".tflite", "keras": ".keras"}
+SUFFIX: Final = {"litert": ".tflite", "onnx": ".onnx", "keras": ".keras"}
 
 _OURS: Final = "Give a file that lecturepulse model train has written."
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
@@ -85,6 +86,9 @@ def export(
             f"{weights} holds '{trunk.name}', none of lecturepulse's own models.",
             hint=_OURS,
         )
+    for name, read in ((assets.MANIFEST, assets.read_manifest), (assets.CARD, assets.read_card)):
+        if (models / name).exists():
+            read(models / name)  # said now, not after all the measuring
     entry = _entry()
     reports: dict[str, evaluate.Report] = {}
     with whole(models, "choose another folder with --models") as folder:
@@ -94,6 +98,8 @@ def export(
             if runtime == "litert":
                 # In the order of the file the faces are mixed already; a fixed choice suffices.
                 path.write_bytes(to_int8(trunk, train.images))
+            elif runtime == "onnx":
+                path.write_bytes(to_onnx(trunk, train.images))
             else:
                 save(trunk, path)
             file, reports[runtime] = _measured(trunk.name, path, runtime, entry, valid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,13 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from fer_core.errors import InputError
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
+
+# Sizes are compared before anything is decoded; Pillow's own limit would only warn.
+Image.MAX_IMAGE_PIXELS = None
 
 HEADS: Final = ("consensus", "fer2013")
 """What a model gives: the distribution of the FER+ votes, and FER2013's own labels."""
@@ -171,18 +176,21 @@ def counted(path: Path, columns: dict[str, list[Any]]) -> NDArray[np.int64]:
 
 def decoded(where: str, data: object) -> NDArray[np.uint8]:
     """Return an encoded picture as ``(48, 48)`` grey; InputError for anything else."""
-    image = None
-    if isinstance(data, bytes) and data:
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-        except cv2.error:
-            image = None
-    if image is None:
-        raise InputError(f"{where}: the picture cannot be decoded.", hint="Copy the file again.")
-    if image.shape != (FACE_SIZE_PX, FACE_SIZE_PX):
-        height, width = image.shape
+    broken = InputError(f"{where}: the picture cannot be decoded.", hint="Copy the file again.")
+    if not isinstance(data, bytes):
+        raise broken
+    try:
+        # Before a pixel is decoded: a small file may declare a picture that fills the memory.
+        with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+    except OSError as error:
+        raise broken from error
+    if (width, height) != (FACE_SIZE_PX, FACE_SIZE_PX):
         raise InputError(
             f"{where}: the picture is {width}×{height} px.",
             hint=f"Faces are {FACE_SIZE_PX}×{FACE_SIZE_PX} px.",
         )
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None or image.shape != (FACE_SIZE_PX, FACE_SIZE_PX):
+        raise broken
     return np.asarray(image, np.uint8)

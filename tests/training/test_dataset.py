@@ -1,6 +1,8 @@
 """Labelled faces from Parquet: votes mapped by hand, and every fault named with file and row."""
 
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -80,10 +82,22 @@ def wrong(column, row, value):
     return table
 
 
+def declaring(width, height):
+    """A PNG file that declares so many pixels and holds none: whoever decodes it finds damage."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [head, b"IDAT", b"IEND"]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    )
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [
         (wrong("label", 5, "joy"), ["row 5", "'joy'"]),
+        (wrong("image", 2, declaring(32_000, 32_000)), ["row 2", "32000×32000 px"]),
+        (wrong("image", 2, declaring(48, 48)), ["row 2", "decoded"]),
         (wrong("image", 2, b"no picture"), ["row 2", "decoded"]),
         (wrong("image", 6, b""), ["row 6", "decoded"]),
         (

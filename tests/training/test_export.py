@@ -3,11 +3,13 @@
 import hashlib
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
 from keras import layers
 
@@ -15,7 +17,7 @@ from fer_core import assets, classify, cli
 from fer_core.errors import InputError, StoreError
 from fer_core.training import dataset, evaluate, export, zoo
 from fer_core.training.faces import HEADS
-from fer_core.training.quantize import to_int8
+from fer_core.training.quantize import to_int8, to_onnx
 from tests.training import pictures
 
 # Keras 3.15 saves through TensorFlow 2.21's `__array__`, which numpy 2 finds too old.
@@ -121,16 +123,17 @@ def test_the_card_gets_the_figures_of_the_default_and_keeps_its_prose(published)
     assert card.startswith("# Card\n<!-- models -->\n| model |")
     assert card.endswith("<!-- /figures -->\nprose\n")
     models, figures = card.split("\nbetween\n")
-    assert models.count("| `lecturenet` |") == models.count("| `custom_cnn` |") == 2
+    assert models.count("| `lecturenet` |") == models.count("| `custom_cnn` |") == 3
     sha256 = manifest(published)["models"]["lecturenet"]["files"]["litert"]["sha256"]
     assert f"`{sha256[:12]}` (litert)" in figures
     assert (published / "models" / "reliability-lecturenet.svg").is_file()
 
 
-def test_int8_gives_nearly_the_same(checkout):
+@pytest.mark.parametrize("runtime", ["litert", "onnx"])
+def test_int8_gives_nearly_the_same(runtime, checkout):
     faces = pictures.faces(64, seed=9).images
     exact = classify.load_classifier(assets.model(runtime="keras")).logits(faces)
-    given = classify.load_classifier(assets.model(runtime="litert")).logits(faces)
+    given = classify.load_classifier(assets.model(runtime=runtime)).logits(faces)
     for head in HEADS:
         spread = exact[head].std()
         assert np.abs(given[head] - exact[head]).mean() < 0.1 * spread
@@ -142,9 +145,43 @@ def test_the_same_weights_give_the_same_int8_file():
     assert to_int8(model, faces) == to_int8(model, faces)
 
 
-def test_too_few_faces_to_quantise_are_refused():
+def test_the_file_for_onnx_runtime_gives_the_same_whenever_it_is_made(tmp_path):
+    model, faces = network("lecturenet"), pictures.faces(140).images
+    given = []
+    for name in ("one.onnx", "two.onnx"):
+        (tmp_path / name).write_bytes(to_onnx(model, faces))
+        entry = {"labels": list(assets.EMOTIONS), "head": HEADS[0]}
+        asset = assets.ModelAsset(name, tmp_path / name, "", entry, "onnx")
+        given.append(classify.load_classifier(asset).logits(faces))
+    for head in HEADS:
+        assert np.array_equal(given[0][head], given[1][head])
+
+
+def test_weights_for_onnx_runtime_leave_a_bit_unused():
+    """Of 8 bits they would overflow on the processors the file is made for."""
+    content = onnx.load_from_string(to_onnx(network("lecturenet"), pictures.faces(64).images))
+    weights = [
+        onnx.numpy_helper.to_array(each)
+        for each in content.graph.initializer
+        if each.data_type == onnx.TensorProto.INT8 and len(each.dims) > 1
+    ]
+    assert len(weights) == 1 + len(HEADS)
+    assert all(np.abs(each.astype(int)).max() <= 64 for each in weights)
+
+
+@pytest.mark.parametrize("quantise", [to_int8, to_onnx])
+def test_too_few_faces_to_quantise_are_refused(quantise):
     with pytest.raises(InputError, match="63 faces are too few"):
-        to_int8(network("lecturenet"), pictures.faces(63).images)
+        quantise(network("lecturenet"), pictures.faces(63).images)
+
+
+def test_without_the_packages_that_write_it_a_model_is_not_published(checkout, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    before = contents(checkout / "models")
+    words = ["--data", checkout, "--models", checkout / "models"]
+    assert run("export", checkout / "trained-lecturenet.keras", *words) == 3
+    assert "lecturepulse[publish]" in capsys.readouterr().err
+    assert contents(checkout / "models") == before
 
 
 def test_temperatures_are_fitted_anew(checkout, capsys):
