@@ -282,7 +282,7 @@ def test_no_picture_and_no_name_reaches_the_disk(tmp_path: Path, prefect_home: P
     (tmp_path / "home").mkdir()
     prefect_home.rename(tmp_path / "home" / "prefect")
     (tmp_path / "tmp").mkdir()
-    cut = ("-t", "90", "-r", "2", "-g", "20", "-an", *clips.H264)
+    cut = ("-t", "70", "-r", "2", "-g", "20", "-an", *clips.H264)
     clips.ffmpeg("-i", EXAMPLE, *cut, inbox / "lesson.mp4")
     spoken = "".join(
         f"\n00:00:{at:02}.000 --> 00:00:{at + 2:02}.000\n{SPEAKERS[at % 2]}: a leaf is green\n"
