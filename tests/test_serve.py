@@ -185,7 +185,7 @@ def test_a_schedule_survives_its_ends_and_gives_the_tables_of_the_core(home):
     deployment = serving.deployment()
     assert "Another lecturepulse serve looks after" in second_one(home)
     serving.ask(f"deployments/{deployment['id']}/create_flow_run")
-    wait_for(lambda: (now := read_underway(out)) and now.seen_s > 0, serving, 200)
+    wait_for(lambda: (now := read_underway(out)) and now.seen_s >= 2, serving, 200)
     assert serving.wait(signal.SIGTERM) < 30
     assert serving.process.returncode == 0
     none_left(serving.process.pid, serving.url)
