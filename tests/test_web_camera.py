@@ -152,6 +152,7 @@ def test_a_camera_that_may_not_be_used_is_told(page: Any):
 
 def test_no_barrier_and_no_sideways_scrolling_while_it_looks(page: Any):
     start(page)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     expect(page.locator("#faces tbody tr")).to_have_count(cameras.PEOPLE)
     assert barriers(page) == []
     for wide in (320, 360, 700, 1000):
