@@ -31,12 +31,13 @@ _PROGRAM: Final = "import sys; from fer_core import workers; workers.work(int(sy
 _LOOK_S: Final = 0.2
 _END_S: Final = 10.0
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-# Frames and the networks' buffers go back to the system at once; otherwise a worker grows by half
-# over its first segments (glibc; others do not know these names).
+# Without limits a worker grows by half over its first segments. With tighter ones every picture is
+# new memory from the system, here and in the decoder, which costs more than to convert it (glibc;
+# others do not know these names).
 _FRUGAL: Final = {
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 18),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 24),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 25),
 }
 
 

@@ -70,6 +70,19 @@ def test_a_long_recording_is_worked_through_in_pieces_without_a_seam() -> None:
         assert slides.slide_changes(replace(long, thumbnails=both), SIZE_PX) == [change]
 
 
+@pytest.mark.parametrize("size_px", [(1280, 720), (1920, 1080), (1281, 719), (640, 360), (30, 20)])
+def test_a_thumbnail_is_the_mean_of_what_it_covers(size_px: tuple[int, int]) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, size_px[::-1], np.uint8)
+    grey = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.uint8)
+    height, width = THUMBNAIL_PX
+
+    # Every row and column as many times as there are dots, so that each covers whole ones.
+    rows = np.repeat(grey, height, axis=0).reshape(height, size_px[1], size_px[0]).mean(axis=1)
+    exact = np.repeat(rows, width, axis=1).reshape(height, width, size_px[0]).mean(axis=2)
+
+    assert abs(slides.thumbnail(grey, NOBODY) - exact).max() <= 1.25
+
+
 def test_a_fade_is_one_change() -> None:
     seen = shared_screen([1] * 8 + [2] * 8)
     middle = seen.thumbnails[7] // 2 + seen.thumbnails[8] // 2
