@@ -108,7 +108,7 @@ class _Crew:
     def dismiss(self) -> None:
         for _ in range(self._count):
             if worker := self._places.get():
-                worker.end()
+                worker.dismiss()
 
 
 _crews: Final[list[_Crew]] = []
@@ -164,6 +164,11 @@ class _Worker:
         if isinstance(answer, _Raised):
             raise answer.fault
         return answer
+
+    def dismiss(self) -> None:
+        """End the process at once: it has nothing to do, and may still be starting."""
+        self._child.kill()
+        self.end()
 
     def end(self) -> int:
         """End the process and return its exit status."""

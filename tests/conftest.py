@@ -1,7 +1,11 @@
 """What holds for every test: every page is sound, and no error is logged in silence."""
 
+import fcntl
 import os
 import shutil
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +19,13 @@ Command = Callable[..., tuple[int, str]]
 
 
 def pytest_collection_modifyitems(items):
-    """Skip browser tests where no Chromium is; on CI its absence is a failure of the set-up."""
+    """Begin with the files that take long, so that both cores end at about the same time.
+
+    Skip browser tests where no Chromium is; on CI its absence is a failure of the set-up.
+    """
+    takes_long = {item.path for item in items if {"slow", "browser"} & set(item.keywords)}
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in takes_long, -tests[item.path], item.path))
     if shutil.which("chromium") or os.environ.get("CI") == "true":
         return
     reason = pytest.mark.skip(reason="no chromium on PATH (tools/browser.sh installs one)")
@@ -60,6 +70,30 @@ def clip(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """A home of Prefect with its database, made once: that takes longer than a server's start."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    home = shared / "prefect"
+    with (shared / "prefect.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not home.exists():
+            making = shared / "prefect.part"
+            upgrade = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+            environment = os.environ | {"HOME": str(shared), "PREFECT_HOME": str(making)}
+            subprocess.run(upgrade, env=environment, check=True, capture_output=True, timeout=240)
+            making.rename(home)
+    return home
+
+
+@pytest.fixture
+def prefect_home(tmp_path, migrated):
+    """A copy of that home, as one that has been used before."""
+    return shutil.copytree(migrated, tmp_path / "prefect")
+
+
 @pytest.fixture
 def inbox(tmp_path, clip):
     """The course of an inbox, with that recording in it."""
@@ -74,6 +108,8 @@ def night(monkeypatch, capsys, tmp_path):
     """Run over that inbox in this process; give exit code and everything said."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    # A single segment is looked at in this process; workers would only be started and ended.
+    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
     # The limit's own message would come first.
     monkeypatch.setenv("LECTUREPULSE_RUN__MIN_FREE_MB", "0")
 
@@ -94,6 +130,7 @@ def command(
     """Run a command on the folder ``out`` in this process; give exit code and all it said."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
 
     def run(*words: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:

@@ -82,6 +82,7 @@ def both(two: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_home")
 def test_a_cluster_makes_the_tables_of_one_process_though_a_worker_is_killed(
     two: Path, tmp_path: Path, both: dict[str, bytes]
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_cluster_makes_the_tables_of_one_process_though_a_worker_is_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_home")
 def test_a_run_that_is_told_to_end_does_not_wait_for_its_cluster(two: Path, tmp_path: Path) -> None:
     run = start(two, tmp_path / "out", tmp_path, "--runner", "dask")
     deadline = time.monotonic() + 240

@@ -24,6 +24,7 @@ def night(
 ) -> Night:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
     (tmp_path / "inbox").mkdir()
 
     def run(*more: str) -> tuple[int, str]:

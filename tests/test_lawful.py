@@ -51,6 +51,7 @@ def night(
     """Read the class under a jurisdiction, with a sidecar; return the folder of the results."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
     inbox = tmp_path / "inbox" / "maths"
     inbox.mkdir(parents=True)
     (inbox / "lesson.mp4").write_bytes(lesson.read_bytes())
@@ -275,12 +276,14 @@ def assert_faceless(arrays: np.lib.npyio.NpzFile) -> None:
         assert not arrays["thumbnails"][at, max(top, 0) : bottom, max(left, 0) : right].any()
 
 
-def test_no_picture_and_no_name_reaches_the_disk(tmp_path: Path) -> None:
+def test_no_picture_and_no_name_reaches_the_disk(tmp_path: Path, prefect_home: Path) -> None:
     inbox = tmp_path / "inbox" / "maths"
     inbox.mkdir(parents=True)
     (tmp_path / "home").mkdir()
+    prefect_home.rename(tmp_path / "home" / "prefect")
     (tmp_path / "tmp").mkdir()
-    clips.ffmpeg("-i", EXAMPLE, "-r", "2", "-g", "20", "-an", *clips.H264, inbox / "lesson.mp4")
+    cut = ("-t", "70", "-r", "2", "-g", "20", "-an", *clips.H264)
+    clips.ffmpeg("-i", EXAMPLE, *cut, inbox / "lesson.mp4")
     spoken = "".join(
         f"\n00:00:{at:02}.000 --> 00:00:{at + 2:02}.000\n{SPEAKERS[at % 2]}: a leaf is green\n"
         for at in range(0, 50, 3)

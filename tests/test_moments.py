@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -102,17 +103,24 @@ def is_at(moment: Moment, start: int) -> bool:
     return abs(moment.start_second - start) <= NEAR_S
 
 
+@cache  # the few classes of a quick test are also the first of the many of a slow one
+def shown(recipe: Recipe, seed: int) -> tuple[list[Moment], int]:
+    """Return what is found in a class, and the second at which its change was planted."""
+    index, start = make_class(recipe, seed)
+    return find(index), start
+
+
 def share_with_any(recipe: Recipe, classes: int) -> float:
     """Return the share of classes that show any moment."""
-    return sum(bool(find(make_class(recipe, seed)[0])) for seed in range(classes)) / classes
+    return sum(bool(shown(recipe, seed)[0]) for seed in range(classes)) / classes
 
 
 def share_found(recipe: Recipe, classes: int) -> float:
     """Return the share of classes whose planted change was found where it is."""
     hits = 0
     for seed in range(classes):
-        index, start = make_class(recipe, seed)
-        hits += any(is_at(moment, start) for moment in find(index))
+        found, start = shown(recipe, seed)
+        hits += any(is_at(moment, start) for moment in found)
     return hits / classes
 
 

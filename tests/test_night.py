@@ -29,6 +29,7 @@ def inbox(tmp_path, good_clip):
 def command(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
 
     def run(*arguments):
         with pytest.raises(SystemExit) as ended:

@@ -49,6 +49,7 @@ def night(
 ) -> Night:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
 
     def run(*command: str) -> tuple[int, str]:
         given = command or ("run", "inbox", "--jurisdiction", "IN", "--no-prefect")

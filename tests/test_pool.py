@@ -65,6 +65,7 @@ def answers(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_home")
 def test_a_deployment_is_run_by_a_worker_of_its_pool(
     inbox: Path, night: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:

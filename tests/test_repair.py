@@ -21,6 +21,7 @@ def command(
 ) -> Command:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
+    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
 
     def run(*words: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from fer_core import cli
+from fer_core.underway import read_underway
 from tests import clips
 
 REPO = Path(__file__).parent.parent
@@ -35,6 +36,7 @@ def start(home, *arguments):
         "LECTUREPULSE_DISCOVERY__SETTLE_S": "0",
         "LECTUREPULSE_RUN__WORKERS": "1",
         "LECTUREPULSE_SAMPLING__RATE_HZ": "2",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     }
     environment.pop("PREFECT_API_URL", None)
     process = subprocess.Popen(
@@ -147,7 +149,7 @@ def none_left(group, url):
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path, prefect_home):
     """A home with an inbox: a class in one segment.
 
     It is read in presence mode, in which every second seen can be kept.
@@ -155,7 +157,7 @@ def home(tmp_path):
     inbox = tmp_path / "inbox" / "maths"
     inbox.mkdir(parents=True)
     example = next((REPO / "examples").rglob("*.mp4"))
-    cut = ("-i", example, "-r", "2", "-g", "20", "-an", *clips.H264)
+    cut = ("-i", example, "-t", "100", "-r", "2", "-g", "20", "-an", *clips.H264)
     clips.ffmpeg(*cut, inbox / "class.mp4")
     yield tmp_path
     for process in STARTED:
@@ -183,8 +185,7 @@ def test_a_schedule_survives_its_ends_and_gives_the_tables_of_the_core(home):
     deployment = serving.deployment()
     assert "Another lecturepulse serve looks after" in second_one(home)
     serving.ask(f"deployments/{deployment['id']}/create_flow_run")
-    wait_for(lambda: list(out.glob("work/*/*")), serving, 200)
-    time.sleep(2)
+    wait_for(lambda: (now := read_underway(out)) and now.seen_s >= 2, serving, 200)
     assert serving.wait(signal.SIGTERM) < 30
     assert serving.process.returncode == 0
     none_left(serving.process.pid, serving.url)

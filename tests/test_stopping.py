@@ -167,6 +167,7 @@ def test_a_run_told_to_stop_keeps_what_it_saw(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_home")
 @pytest.mark.parametrize("conductor", ["--no-prefect", "--prefect"])
 def test_a_signal_ends_a_run_in_good_order(conductor: str, inbox: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -10,12 +10,11 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 
 from tests import lectures  # noqa: E402
 from tests.sites import Site, class_clip, class_picture, encoded, serving  # noqa: E402
-from tests.test_browser import browser  # noqa: E402
+from tests.test_browser import barriers, browser  # noqa: E402
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 PAGES = ("/", "/library", "/library/runs", "/ask", "/problems", "/nothing")
@@ -60,12 +59,6 @@ def visit(browser: Browser, site: Site) -> Iterator[Any]:
     assert [text for text in complaints if "404 (NOT FOUND)" not in text] == []
     own = (site.address, "data:", "blob:")
     assert [url for url in foreign if not url.startswith(own)] == []
-
-
-def barriers(page: Page) -> list[Any]:
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    found = Axe().run(page).response["violations"]
-    return [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -35,9 +35,9 @@ EXAMPLE = next((REPO / "examples" / "biology-101").glob("*.mp4"))
 
 @pytest.fixture(scope="module")
 def inbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with 70 s of the bundled class: two segments for two workers."""
+    """Return a folder with 50 s of the bundled class: two segments for two workers."""
     folder = tmp_path_factory.mktemp("inbox")
-    small = ["-vf", "scale=960:-2", "-r", "2", "-g", "20", "-t", "70", "-an", *clips.H264]
+    small = ["-vf", "scale=960:-2", "-r", "2", "-g", "20", "-t", "50", "-an", *clips.H264]
     clips.ffmpeg("-i", EXAMPLE, *small, folder / "class.mp4")
     return folder
 
@@ -142,7 +142,7 @@ def test_one_that_is_killed_again_and_again_fails_its_recording_only(
 def test_a_stop_reaches_the_workers_and_nothing_seen_is_lost(
     inbox: Path, tmp_path: Path, alone: dict[str, bytes]
 ) -> None:
-    stop = at_advance(52, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    stop = at_advance(38, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(stopping.Stopped), progress.listening(stop):
         night(inbox, tmp_path, workers=2)
     assert running(os.getpid()) == []

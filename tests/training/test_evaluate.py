@@ -309,6 +309,13 @@ def test_a_file_cut_off_and_choices_that_mean_nothing(tmp_path):
             evaluate.open_model(str(path), **choice)
 
 
+@pytest.fixture
+def quickly_timed(monkeypatch):
+    """Time a model over few batches, where the time itself is not looked at."""
+    monkeypatch.setattr(evaluate, "_TIMED_BATCHES", 1)
+
+
+@pytest.mark.usefixtures("quickly_timed")
 def test_shipped_weights_are_measured_from_the_command_line(tmp_path, capsys):
     pictures.write(tmp_path / "fer2013-valid.parquet", pictures.columns(21))
     plot = tmp_path / "reliability.svg"
@@ -318,6 +325,7 @@ def test_shipped_weights_are_measured_from_the_command_line(tmp_path, capsys):
     assert wanted <= report["consensus"].keys()
     assert wanted <= report["fer2013"].keys()
     assert report["fer2013"]["by_size"].keys() == {"24", "36", "48"}
+    assert 0 < report["consensus"]["ms_per_face"] == report["fer2013"]["ms_per_face"]
     assert report["part"] == "valid"
     assert "consensus: " in evaluate.as_text(report)
     drawn = ET.parse(plot).getroot()
@@ -328,6 +336,7 @@ def test_shipped_weights_are_measured_from_the_command_line(tmp_path, capsys):
     assert len(drawn.findall(".//{*}rect")) == sum(bins) + 3
 
 
+@pytest.mark.usefixtures("quickly_timed")
 def test_a_class_that_nobody_voted_for_has_no_recall_in_json(tmp_path, capsys):
     columns = pictures.columns(21) | {"votes_disgust": [0] * 21}
     pictures.write(tmp_path / "fer2013-test.parquet", columns)
