@@ -40,7 +40,7 @@ help:
 	@echo "make bench   what galleries of 9 to 49 people cost, stage by stage (ARGS='4x4-720p --minutes 60')"
 	@echo "make bench-live  what 1, 9 and 25 faces before a live camera cost, for one viewer and four"
 	@echo "make bench-workers  what a second worker gives, on processes and on dask (ARGS='--minutes 10')"
-	@echo "make capacity  simulates nights of many recordings (ARGS='--recordings 10000 --machines 40')"
+	@echo "make capacity  simulates nights of many recordings (ARGS='--recordings 10000 --cores 300')"
 	@echo "make chaos   kills runs at random moments and compares what the next run makes of it (ARGS=100)"
 	@echo "make fuzz    runs the night over mutated recordings (ARGS=2000)"
 	@echo "make soak    reads six hours of video and watches the memory (ARGS=6)"

@@ -78,8 +78,8 @@ class ModelAsset:
         runtime: what runs this file: one of ``RUNTIMES``, or ``deepface``.
         calibration: of each head, fitted to this file.
         calibration_once: the same for faces that are read without their mirror images.
-        siblings: checksums of all files published of the same weights; what one of them has
-            read need not be read again by another, only because a machine was replaced.
+        siblings: checksums of all files published of the same weights, this one's included; what
+            one of them has read need not be read again by another when a machine is replaced.
     """
 
     name: str
@@ -306,9 +306,9 @@ def _installed(runtime: str) -> bool:
     return importlib.util.find_spec(_PACKAGES[runtime]) is not None
 
 
-def _by_speed() -> list[str]:
+def _by_speed() -> tuple[str, ...]:
     """Return ``RUNTIMES``, the fastest on this processor first."""
-    return sorted(RUNTIMES, key=lambda each: each != "onnx" and not multiplies_int8())
+    return RUNTIMES if multiplies_int8() else ("onnx", "litert", "keras")
 
 
 _INT8: Final = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
@@ -344,4 +344,5 @@ def _deepface(weights: Path | None) -> ModelAsset:
             "nothing is downloaded.",
         )
     entry = {"labels": list(EMOTIONS), "head": "fer2013"}
-    return ModelAsset(DEEPFACE, path, file_sha256(path), entry, "deepface")
+    sha256 = file_sha256(path)
+    return ModelAsset(DEEPFACE, path, sha256, entry, "deepface", siblings=frozenset([sha256]))

@@ -218,8 +218,11 @@ def list_models() -> int:
             file = entry["files"].get(runtime)
             size = f"{file['size_bytes'] / 1e6:.1f} MB" if file else "not shipped"
             scores = ", ".join(f"{head} {of['accuracy']:.2%}" for head, of in metrics.items())
-            speed = next(iter(metrics.values()))["ms_per_face"]
-            terminal.line(f"  {runtime:<7} {size:>11}  {speed:.2f} ms a face  {scores}")
+            first = next(iter(metrics.values()))
+            speed = f"{first['ms_per_face']:.2f} ms a face"
+            speed += " " if first.get("int8_instructions") else "*"
+            terminal.line(f"  {runtime:<7} {size:>11}  {speed} {scores}")
+    terminal.line("* on a processor without 8-bit instructions, which does not compare with others")
     terminal.line(f"{assets.DEEPFACE}  (the deepface package's model; weights not shipped)")
     return 0
 

@@ -16,7 +16,10 @@ from fer_core.settings import Settings
 from fer_core.store import Store
 
 _LEAST_FREE_GB = 2.0
-_PACKAGES = ("tensorflow", "opencv-python-headless", "prefect", "pyarrow", "duckdb", "jinja2")
+_PACKAGES = (
+    *("tensorflow", "ai-edge-litert", "onnxruntime", "opencv-python-headless"),
+    *("prefect", "pyarrow", "duckdb", "jinja2"),
+)
 
 
 @dataclass(frozen=True, slots=True)

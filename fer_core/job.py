@@ -255,7 +255,7 @@ def _known(
         wanted["started_at"] = source.started_at
     # A very long name loses its end on the way to a folder's.
     here, there = (Place(course, "", "").folder for course in (source.course, row["course"]))
-    models = model.siblings | {model.sha256} if model else {None}
+    models = model.siblings if model else {None}
     if (
         here != there
         or row["model_sha256"] not in models

@@ -1,6 +1,6 @@
 """Runs YuNet's network on ONNX Runtime: a picture in, boxes, points and scores out.
 
-The only file that knows the runtime. At which size a frame is searched is ``detect``'s business.
+Only this room knows how YuNet is asked. At which size a frame is searched is ``detect``'s business.
 """
 
 # ONNX Runtime is typed in part only.

@@ -21,7 +21,7 @@ Command = Callable[..., tuple[int, str]]
 def pytest_collection_modifyitems(items):
     """Begin with the quick files; of the others, with those of few long tests.
 
-    Both cores then end at about the same time: what comes last is made of small pieces.
+    A long test that comes last would keep one core busy while the other has nothing to do.
 
     Skip browser tests where no Chromium is; on CI its absence is a failure of the set-up.
     """

@@ -51,7 +51,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _models(models: Mapping[str, Any]) -> str:
-    head = ["model", "runs as", "MB", "ms per face"]
+    head = ["model", "runs as", "MB", "ms per face", "8-bit instructions"]
     head += [f"{head}: {what}" for head in HEADS for what in ("accuracy", "macro-F1", "ECE")]
     rows: list[list[str]] = []
     for name, entry in models.items():
@@ -61,6 +61,7 @@ def _models(models: Mapping[str, Any]) -> str:
             row = [f"`{name}`", _RUNTIME_WORDS[runtime]]
             row += [f"{file['size_bytes'] / 1e6:.1f}" if file else "not shipped"]
             row += [shown(any_head["ms_per_face"], ".2f")]
+            row += ["yes" if any_head.get("int8_instructions") else "no"]
             for each in HEADS:
                 figures = metrics.get(each, {})
                 row += [

@@ -29,7 +29,7 @@ from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training import card, evaluate
 from fer_core.training.alignment import realigned
 from fer_core.training.faces import HEADS, FaceData
-from fer_core.training.quantize import to_int8, to_onnx
+from fer_core.training.quantize import need_packages, to_int8, to_onnx
 from fer_core.training.zoo import ARCHITECTURES, has_our_interface, read_model
 
 ALIGNED_FACES: Final = 800
@@ -38,6 +38,7 @@ MOST_BYTES: Final = 20_000_000
 
 SUFFIX: Final = {"litert": ".tflite", "onnx": ".onnx", "keras": ".keras"}
 
+_QUANTISED: Final = {"litert": to_int8, "onnx": to_onnx}
 _OURS: Final = "Give a file that lecturepulse model train has written."
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _METRICS: Final = (
@@ -72,6 +73,7 @@ def export(
         InputError: the weights are no model of ``zoo``, or the faces are too few to quantise, or
             without FER+ votes.
         AssetCorrupt: the manifest or the card that is there cannot be read.
+        EnvironmentProblem: the extra ``publish`` is not installed.
         StoreError: the folder cannot be written. Whatever is raised, nothing has been changed.
     """
     for head in HEADS:
@@ -89,22 +91,22 @@ def export(
     for name, read in ((assets.MANIFEST, assets.read_manifest), (assets.CARD, assets.read_card)):
         if (models / name).exists():
             read(models / name)  # said now, not after all the measuring
+    need_packages()
     entry = _entry()
     reports: dict[str, evaluate.Report] = {}
     with whole(models, "choose another folder with --models") as folder:
         for runtime in assets.RUNTIMES:
             say(f"{trunk.name} for {runtime}: writing, calibrating, measuring")
             path = folder / f"{trunk.name}{SUFFIX[runtime]}"
-            if runtime == "litert":
+            if quantise := _QUANTISED.get(runtime):
                 # In the order of the file the faces are mixed already; a fixed choice suffices.
-                path.write_bytes(to_int8(trunk, train.images))
-            elif runtime == "onnx":
-                path.write_bytes(to_onnx(trunk, train.images))
+                path.write_bytes(quantise(trunk, train.images))
             else:
                 save(trunk, path)
             file, reports[runtime] = _measured(trunk.name, path, runtime, entry, valid)
             entry["metrics"][runtime] = {
                 head: {k: report[k] for k in _METRICS if k in report}
+                | {"int8_instructions": assets.multiplies_int8()}
                 for head, report in reports[runtime].items()
                 if head in HEADS
             }

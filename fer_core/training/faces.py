@@ -19,6 +19,8 @@ from fer_core.records import EMOTIONS, FACE_SIZE_PX
 # Sizes are compared before anything is decoded; Pillow's own limit would only warn.
 Image.MAX_IMAGE_PIXELS = None
 
+_FORMATS: Final = ("PNG", "JPEG", "WEBP")
+
 HEADS: Final = ("consensus", "fer2013")
 """What a model gives: the distribution of the FER+ votes, and FER2013's own labels."""
 
@@ -181,16 +183,19 @@ def decoded(where: str, data: object) -> NDArray[np.uint8]:
         raise broken
     try:
         # Before a pixel is decoded: a small file may declare a picture that fills the memory.
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             width, height = picture.size
-    except OSError as error:
+    except Exception as error:  # damage makes Pillow raise almost anything
         raise broken from error
     if (width, height) != (FACE_SIZE_PX, FACE_SIZE_PX):
         raise InputError(
             f"{where}: the picture is {width}×{height} px.",
             hint=f"Faces are {FACE_SIZE_PX}×{FACE_SIZE_PX} px.",
         )
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error as error:
+        raise broken from error
     if image is None or image.shape != (FACE_SIZE_PX, FACE_SIZE_PX):
         raise broken
     return np.asarray(image, np.uint8)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ CALIBRATION_BATCHES: Final = 16
 """Batches of training faces that the ranges of the activations are read off."""
 
 _OPSET: Final = 17
+_PACKAGES: Final = ("onnx", "tf2onnx", "sympy")
 
 
 def to_int8(model: keras.Model, faces: NDArray[np.uint8]) -> bytes:
@@ -62,6 +64,16 @@ def to_int8(model: keras.Model, faces: NDArray[np.uint8]) -> bytes:
         return bytes(converter.convert())
 
 
+def need_packages() -> None:
+    """Raise EnvironmentProblem if packages of the extra ``publish`` are not installed."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentProblem(
+            f"Publishing a model needs packages that are not installed: {', '.join(missing)}.",
+            hint="Install them: python -m pip install 'lecturepulse[publish]'",
+        )
+
+
 def to_onnx(model: keras.Model, faces: NDArray[np.uint8]) -> bytes:
     """Return a file for ONNX Runtime with int8 weights and activations, for batches of any size.
 
@@ -76,20 +88,16 @@ def to_onnx(model: keras.Model, faces: NDArray[np.uint8]) -> bytes:
 
     Raises:
         InputError: fewer faces than one batch.
-        EnvironmentProblem: the packages that write such files are not installed.
+        EnvironmentProblem: as ``need_packages``.
     """
+    need_packages()
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
     batches = iter(list(_batches(faces)))
-    try:
-        import onnx
-        import tensorflow as tf
-        import tf2onnx
-        from onnxruntime import quantization
-        from onnxruntime.quantization.shape_inference import quant_pre_process
-    except ImportError as error:
-        raise EnvironmentProblem(
-            f"The package '{error.name}' is not installed; it is needed to publish a model.",
-            hint="Install it: python -m pip install 'lecturepulse[publish]'",
-        ) from error
 
     class Examples(quantization.CalibrationDataReader):
         def get_next(self) -> Any:  # None ends it, whatever the type of the method says

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from keras import layers
 
 from fer_core import assets, classify, cli
 from fer_core.errors import InputError, StoreError
-from fer_core.training import dataset, evaluate, export, zoo
+from fer_core.training import dataset, evaluate, export, quantize, zoo
 from fer_core.training.faces import HEADS
 from fer_core.training.quantize import to_int8, to_onnx
 from tests.training import pictures
@@ -157,16 +156,22 @@ def test_the_file_for_onnx_runtime_gives_the_same_whenever_it_is_made(tmp_path):
         assert np.array_equal(given[0][head], given[1][head])
 
 
-def test_weights_for_onnx_runtime_leave_a_bit_unused():
-    """Of 8 bits they would overflow on the processors the file is made for."""
-    content = onnx.load_from_string(to_onnx(network("lecturenet"), pictures.faces(64).images))
-    weights = [
-        onnx.numpy_helper.to_array(each)
-        for each in content.graph.initializer
+def int8_weights(content: bytes) -> list[np.ndarray]:
+    return [
+        onnx.numpy_helper.to_array(each).astype(int)
+        for each in onnx.load_from_string(content).graph.initializer
         if each.data_type == onnx.TensorProto.INT8 and len(each.dims) > 1
     ]
+
+
+def test_weights_for_onnx_runtime_leave_a_bit_unused():
+    """Of 8 bits they would overflow on the processors the file is made for."""
+    weights = int8_weights(to_onnx(network("lecturenet"), pictures.faces(64).images))
     assert len(weights) == 1 + len(HEADS)
-    assert all(np.abs(each.astype(int)).max() <= 64 for each in weights)
+    for shipped in MODELS.glob("*.onnx"):
+        weights += int8_weights(shipped.read_bytes())
+    assert len(weights) > 20
+    assert all(np.abs(each).max() <= 64 for each in weights)
 
 
 @pytest.mark.parametrize("quantise", [to_int8, to_onnx])
@@ -176,11 +181,14 @@ def test_too_few_faces_to_quantise_are_refused(quantise):
 
 
 def test_without_the_packages_that_write_it_a_model_is_not_published(checkout, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.setattr(quantize, "_PACKAGES", ("onnx", "no_such_package"))
     before = contents(checkout / "models")
     words = ["--data", checkout, "--models", checkout / "models"]
     assert run("export", checkout / "trained-lecturenet.keras", *words) == 3
-    assert "lecturepulse[publish]" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "lecturepulse[publish]" in said.err
+    assert "no_such_package" in said.err
+    assert "measuring" not in said.out  # told at once
     assert contents(checkout / "models") == before
 
 
