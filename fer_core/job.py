@@ -188,7 +188,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
     started_at = source.started_at or info.created
     month = f"{started_at:%Y-%m}" if started_at else UNKNOWN_MONTH
     left_out = settings.privacy.exclude + source.sidecar.exclude
-    limits = settings.video.model_dump_json(exclude={"ffmpeg", "timeout_factor"})
+    limits = settings.video.model_dump_json(exclude={"ffmpeg", "timeout_factor", "skip_unneeded"})
     parts = (sha256, settings.result_hash(), model.sha256 if model else "", SCHEMA_VERSION, limits)
     key = " ".join(map(str, (*parts, exclude.as_json(left_out))))
     return Job(

@@ -11,13 +11,16 @@ from cyclopts import Parameter, Token
 
 from fer_core.errors import ConfigError
 
+_BFLOAT16: Final = {"amx_bf16", "avx512_bf16"}
 
-def has_fast_bfloat16() -> bool:
-    """Return whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
+
+def has_fast_bfloat16(processor: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether this processor multiplies bfloat16 numbers itself (AMX, AVX-512)."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+        said = processor.read_text(encoding="ascii", errors="ignore")
     except OSError:
         return False
+    return not _BFLOAT16.isdisjoint(said.split())
 
 
 _MOST: Final = 1_000_000

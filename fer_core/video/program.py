@@ -29,6 +29,7 @@ GRACE_S: Final = 60.0
 # files of the machine, whatever the file is called.
 _DEMUXERS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,flv,asf"
 _OLDEST_AVCODEC: Final = (59, 37)  # ffmpeg 5.1: -fps_mode
+_DROPS_PACKETS_AVCODEC: Final = (61,)  # ffmpeg 7: -bsf before -i
 _OUTPUT_BYTES: Final = 1 << 20
 
 SHOWINFO: Final = re.compile(r"^\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] ")
@@ -44,10 +45,17 @@ SHOWN: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Ffmpeg:
-    """The ffmpeg program in use: its path and its own name for its version."""
+    """The ffmpeg program in use.
+
+    Attributes:
+        path: of the program.
+        version: its own name for it.
+        drops_packets: whether it can leave packets out before they are decoded.
+    """
 
     path: Path
     version: str
+    drops_packets: bool = False
 
 
 class _Version(NamedTuple):
@@ -55,6 +63,10 @@ class _Version(NamedTuple):
     avcodec: tuple[int, ...]
     release: tuple[int, ...]
     name: str
+
+    @property
+    def drops_packets(self) -> bool:
+        return self.avcodec >= _DROPS_PACKETS_AVCODEC
 
 
 @lru_cache
@@ -80,7 +92,7 @@ def find_ffmpeg(setting: Path | None) -> Ffmpeg:
                 f"The setting video.ffmpeg = {setting} is ffmpeg {version.name}; 5.1 is needed.",
                 hint="Install a newer one, or remove the setting to use the bundled ffmpeg.",
             )
-        return Ffmpeg(Path(found).absolute(), version.name)
+        return Ffmpeg(Path(found).absolute(), version.name, version.drops_packets)
     on_path = shutil.which("ffmpeg")
     candidates = [Path(on_path)] if on_path else []
     # The wheel's own get_ffmpeg_exe() prefers a variable of the environment to its own program.
@@ -97,7 +109,7 @@ def find_ffmpeg(setting: Path | None) -> Ffmpeg:
             hint="pip install imageio-ffmpeg, or install ffmpeg from the system's packages.",
         )
     version, path = max(usable, key=lambda pair: pair[0][:2])
-    return Ffmpeg(path.absolute(), version.name)
+    return Ffmpeg(path.absolute(), version.name, version.drops_packets)
 
 
 def _version_of(path: Path) -> _Version | None:

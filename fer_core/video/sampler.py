@@ -20,7 +20,7 @@ from fer_core import process
 from fer_core.errors import InputError, TransientError
 from fer_core.records import Frame, Segment, VideoInfo
 from fer_core.settings import Video
-from fer_core.video import program, timeline
+from fer_core.video import groups, program, timeline
 from fer_core.video.program import GRACE_S, SHOWINFO, SHOWN, TIME_BASE, Ffmpeg
 
 # Where a decode may start, seconds before the segment: mostly the first will do. Recordings without
@@ -29,6 +29,8 @@ _BACK_S: Final = (0, 20)
 _READ_AHEAD_BYTES: Final = 64 << 20
 _READ_AHEAD_FRAMES: Final = 8
 _SETTLE_S: Final = 10.0
+# Packets behind the segment of which is read, too, whether they are needed: seconds.
+_AHEAD_S: Final = 2
 # One line for each damaged picture: ffmpeg 5 and 6; ffmpeg 7 and later; concealed errors in any.
 _DAMAGED = re.compile(
     r"Error while decoding stream|Error submitting packet to decoder|corrupt decoded frame"
@@ -179,6 +181,7 @@ class Sampler:
         # One more than wanted: it tells whether the content goes on beyond the segment.
         count = max(1, (self._last_s() - segment.start_s) * rate_hz + 1)
         seek: dict[str, object] = {"ss": seek_s, "noaccurate_seek": None} if seek_s else {}
+        seek |= self._left_out(seek)
         source = timeline.open_timed(
             self._info,
             self._limits,
@@ -211,6 +214,20 @@ class Sampler:
             lambda: GRACE_S + self._limits.timeout_factor * log.progress_s,
             self._limits.max_process_mb,
         )
+
+    def _left_out(self, seek: dict[str, object]) -> dict[str, object]:
+        """Return the option that leaves out the packets which no sample of this segment needs."""
+        if not self._limits.skip_unneeded:
+            return {}
+        segment, rate_hz = self._segment, self._rate_hz
+        stop_s = math.inf if segment.end_s is None else self._last_s() + _AHEAD_S
+        packets = groups.read_packets(self._info, self._ffmpeg, self._limits, seek, stop_s)
+        if packets is None or not packets.pts:
+            return {}
+        last_s = min(self._last_s(), max(packets.pts) * packets.unit_s)
+        wanted = range(segment.start_s * rate_hz, math.floor(last_s * rate_hz) + 1)
+        gaps = packets.gaps(Fraction(sample, rate_hz) for sample in wanted)
+        return {"bsf:v": groups.dropping(gaps)} if gaps else {}
 
 
 class _Log:

@@ -21,8 +21,10 @@ _LEAST_SEGMENT_S: Final = 30
 # Segments begin where the search for faces begins anew, too (``detection.quick_s``): elsewhere it
 # would have to look at frames before.
 _STEP_S: Final = 20
-_SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
-_PACKET_UNIT = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
+SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
+"""What reading a file without decoding it may take at worst."""
+PACKET_UNIT: Final = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
+"""The line of ffmpeg's ``framecrc`` with the unit of a stream's time stamps."""
 _PACKET = re.compile(r"(\d+), +-?\d+, +(-?\d+), +(\d+),")
 
 
@@ -98,13 +100,13 @@ def data_end_s(info: VideoInfo, ffmpeg: Ffmpeg, limits: Video, *streams: str) ->
     ends: dict[str, int] = {}
 
     def note(line: str) -> None:
-        if unit := _PACKET_UNIT.match(line):
+        if unit := PACKET_UNIT.match(line):
             units[unit[1]] = Fraction(int(unit[2]), int(unit[3]))
         elif packet := _PACKET.match(line):
             end = int(packet[2]) + int(packet[3])
             ends[packet[1]] = max(end, ends.get(packet[1], end))
 
-    limit_s = GRACE_S + info.size_bytes / _SLOWEST_DISK_BYTES_PER_S
+    limit_s = GRACE_S + info.size_bytes / SLOWEST_DISK_BYTES_PER_S
     try:
         command = program.command(ffmpeg, limits, output)
         ended = process.run_lines(

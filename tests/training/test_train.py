@@ -14,7 +14,7 @@ from fer_core.errors import ConfigError, InputError, StoreError
 from fer_core.folder import held
 from fer_core.training import resume, train, zoo
 from fer_core.training.augment import augmented
-from fer_core.training.recipe import Recipe
+from fer_core.training.recipe import Recipe, has_fast_bfloat16
 from fer_core.training.train import Batches, Teacher
 from tests.training import pictures
 
@@ -273,6 +273,15 @@ def test_of_several_teachers_the_mean_is_learned(data, tmp_path):
     np.testing.assert_allclose(seen["targets"]["fer2013"], expected, atol=1e-6)
     # The second has no such head, so that nobody teaches it.
     assert (seen["targets"]["consensus"].max(axis=1) < 0.99).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "fast"), [("avx2 avx512_bf16", True), ("avx2 amx_bf16", True), ("avx512f", False)]
+)
+def test_bfloat16_is_used_where_the_processor_has_it(flags, fast, tmp_path):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
+    assert has_fast_bfloat16(tmp_path / "cpuinfo") is fast
+    assert not has_fast_bfloat16(tmp_path / "none")
 
 
 @pytest.mark.slow

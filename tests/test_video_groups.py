@@ -1,0 +1,184 @@
+"""What no sample needs is not decoded; what is shown stays the same, bit for bit."""
+
+import subprocess
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_core.records import Segment
+from fer_core.settings import Video
+from fer_core.video import Sampler, find_ffmpeg, sampler
+from fer_core.video.groups import Packets, dropping
+from fer_core.video.program import Ffmpeg
+from tests import factories
+from tests.clips import H264, RECIPES, REORDERED, WHOLE, Library, look, steady, write_clip
+
+ALL = Video(skip_unneeded=False)
+SOME = Video()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return Library(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Count the pictures that decoders report."""
+    shown = []
+    note = sampler._Log._note
+    monkeypatch.setattr(
+        sampler._Log, "_note", lambda log, line: (shown.append(line["pts"]), note(log, line))
+    )
+    return shown
+
+
+def pictures(info, limits, segment=WHOLE, rate_hz=1, program=None):
+    with Sampler(info, segment, rate_hz, program or find_ffmpeg(None), limits) as frames:
+        images = {frame.sample: frame.image for frame in frames}
+    return images, (frames.content_end_s, frames.decode_failures)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_same_is_shown_as_without_leaving_out(name, library):
+    info = library.info(name)
+    for segment in (WHOLE, Segment(1, 3, 9)):
+        every, ended = pictures(info, ALL, segment)
+        some, same = pictures(info, SOME, segment)
+        assert list(some) == list(every)
+        assert same == ended
+        assert all(np.array_equal(some[k], every[k]) for k in every)
+
+
+LONG = steady(25, 30)
+
+
+@pytest.mark.parametrize(
+    ("options", "rate_hz", "most"),
+    [
+        # A group of two seconds: its first second, a few pictures stored before they are shown, and
+        # the last two groups whole.
+        ((*H264, "-g", "50"), 1, 13 * 26 + 100),
+        ((*REORDERED, "-g", "50", "-x264-params", "scenecut=0"), 1, 13 * 30 + 100),
+        ((*H264, "-g", "25"), 1, 28 * 1 + 50),
+        ((*H264, "-g", "50"), 2, 13 * 39 + 100),
+        ((*H264, "-g", "9999"), 1, 750),
+        # Nothing can begin at a picture that others shown before it need.
+        ((*REORDERED, "-g", "50", "-x264-params", "open-gop=1:scenecut=0"), 1, 750),
+    ],
+)
+def test_what_no_sample_needs_is_not_decoded(options, rate_hz, most, tmp_path, decoded):
+    info = look(write_clip(tmp_path / "clip.mp4", LONG, options).path)
+    every, ended = pictures(info, ALL, rate_hz=rate_hz)
+    assert len(decoded) == 750
+    decoded.clear()
+    some, same = pictures(info, SOME, rate_hz=rate_hz)
+    assert same == ended
+    assert list(some) == list(range(30 * rate_hz))
+    assert all(np.array_equal(some[k], every[k]) for k in every)
+    assert len(decoded) <= most
+    assert (len(decoded) == 750) == (most == 750)
+
+
+def test_marks_that_lie_are_not_believed(tmp_path, decoded):
+    """Without its list of key pictures, a reader takes every picture for one."""
+    clip = write_clip(tmp_path / "clip.mp4", LONG, (*H264, "-g", "50"))
+    broken = tmp_path / "no-key-list.mp4"
+    broken.write_bytes(clip.path.read_bytes().replace(b"stss", b"free"))
+    every, _ = pictures(look(clip.path), ALL)
+    decoded.clear()
+    some, _ = pictures(look(broken), SOME)
+    assert all(np.array_equal(some[k], every[k]) for k in every)
+    assert len(decoded) <= 13 * 26 + 100
+
+
+def test_an_ffmpeg_that_cannot_leave_out_decodes_all(library, decoded):
+    able = find_ffmpeg(None)
+    info = library.info("steady.mp4")
+    every, ended = pictures(info, SOME, program=Ffmpeg(able.path, able.version))
+    assert len(decoded) == 335
+    assert ended == (pytest.approx(13.4, abs=0.05), 0)
+    assert list(every) == list(range(14))
+
+
+def test_a_lot_can_be_left_out(library):
+    """ffmpeg limits how deep an expression is nested, the system how long an argument is."""
+    gaps = [(Fraction(2 * n + 1, 3), Fraction(2 * n + 2, 3)) for n in range(5000)]
+    program = find_ffmpeg(None).path
+    command = [
+        program,
+        "-v",
+        "error",
+        "-bsf:v",
+        dropping(gaps),
+        "-i",
+        library.clip("late.mkv").path,
+    ]
+    done = subprocess.run(
+        [*command, "-f", "null", "-"], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0
+    assert b"expr" not in done.stderr
+
+
+@st.composite
+def streams(draw):
+    """Packets in the order of decoding: groups of reordered pictures, some open, uneven times."""
+    packets, at = Packets(Fraction(1, 100)), 0
+    for number in range(draw(st.integers(1, 6))):
+        length = draw(st.integers(1, 8))
+        steps = draw(st.lists(st.integers(1, 300), min_size=length, max_size=length))
+        shown = [at := at + step for step in steps]
+        key, *others = shown
+        others = draw(st.permutations(others))
+        if number and draw(st.booleans()):
+            packets.pts.append(shown[-1] + 1)
+            at = shown[-1] + 1
+        packets.pts += [key, *others]
+        if draw(st.integers(0, 3)):
+            packets.clean.add(key)
+    packets.dts = list(range(len(packets.pts)))
+    return packets
+
+
+@factories.examples(300)
+@given(packets=streams(), rate_hz=st.sampled_from([1, 2, 10]))
+def test_everything_that_leads_to_a_sample_is_kept(packets, rate_hz):
+    end_s = max(packets.pts) * packets.unit_s
+    wanted = [Fraction(k, rate_hz) for k in range(int(end_s * rate_hz) + 1)]
+    gaps = packets.gaps(wanted)
+    times = [pts * packets.unit_s for pts in packets.pts]
+    kept = [not any(a < at < b for a, b in gaps) for at in times]
+    starts = [
+        row
+        for row, at in enumerate(packets.pts)
+        if at in packets.clean and min(packets.pts[row:]) == at == max(packets.pts[: row + 1])
+    ]
+    for at_s in wanted:
+        due = [at for at in times if at <= at_s]
+        row = times.index(max(due) if due else min(times))
+        begin = max((start for start in starts if start <= row), default=0)
+        assert all(kept[begin : row + 1])
+    assert all(a < b for a, b in gaps)
+    assert all(b <= c for (_, b), (c, _) in pairwise(gaps))
+
+
+@pytest.mark.parametrize("spoil", ["twice", "back", "hidden"])
+def test_doubtful_times_leave_nothing_out(spoil):
+    packets = Packets(Fraction(1, 10), list(range(90)), list(range(90)), {0, 20, 40, 60})
+    wanted = [Fraction(k) for k in range(9)]
+    assert packets.gaps(wanted) == [
+        (Fraction(21, 20), Fraction(39, 20)),
+        (Fraction(61, 20), Fraction(79, 20)),
+    ]
+    if spoil == "twice":
+        packets.pts[33] = packets.pts[34]
+    elif spoil == "back":
+        packets.dts[33] = 3
+    else:
+        packets.hidden = True
+    assert packets.gaps(wanted) == []
