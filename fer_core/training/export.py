@@ -324,5 +324,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
     if isinstance(value, float):
-        return str(round(value, 4))
+        # Finer than any page shows it: rounded twice, a half would go either way.
+        return str(round(value, 6))
     return json.dumps(value)

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_core import process
 from fer_core.records import VideoInfo
@@ -23,11 +24,26 @@ from fer_core.settings import Video
 from fer_core.video import program, timeline
 from fer_core.video.program import GRACE_S, Ffmpeg
 
-# Units that begin pictures before which nothing has to be known (H.264: IDR; H.265: both kinds of
-# IDR). A container's own marks may be wrong, and other key pictures may be looked back beyond.
-_CLEAN_UNITS: Final = {"h264": "5", "hevc": "19|20"}
+
+class _Units(NamedTuple):
+    """Kinds of units a codec's packets are made of.
+
+    Attributes:
+        clean: pictures before which nothing has to be known. A container's own marks may be
+            wrong, and other key pictures may be looked back beyond.
+        parameters: what all later pictures may build upon, wherever it stands.
+    """
+
+    clean: str
+    parameters: str
+
+
+_UNITS: Final = {
+    "h264": _Units(clean="5", parameters="7|8|13|15"),  # IDR; parameter sets
+    "hevc": _Units(clean="19|20", parameters="32|33|34"),  # IDR of both kinds; parameter sets
+}
 _PACKET: Final = re.compile(
-    r"(?P<stream>[01]), +(?P<dts>-?\d+), +(?P<pts>-?\d+), +\d+, +\d+, 0x[0-9a-f]+"
+    r"(?P<copy>[0-3]), +(?P<dts>-?\d+), +(?P<pts>-?\d+), +\d+, +\d+, 0x[0-9a-f]+"
     r"(?:, F=0x(?P<flags>[0-9A-F]+))?"
 )
 _DISCARD: Final = 4
@@ -46,14 +62,22 @@ class Packets:
         unit_s: unit of the time stamps, seconds.
         dts: decoding times.
         pts: presentation times.
+        order: presentation times by the stream's own count of its pictures, whatever the
+            container says.
         clean: presentation times of the pictures at which a decoder may begin.
+        parameters: presentation times of the packets that hold what later groups may need.
+        reorders_alone: whether the decoder shows every picture that it has, even if a new group
+            tells it not to.
         hidden: whether there are packets that are decoded and not shown.
     """
 
     unit_s: Fraction
     dts: list[int] = field(default_factory=list[int])
     pts: list[int] = field(default_factory=list[int])
+    order: list[int] = field(default_factory=list[int])
     clean: set[int] = field(default_factory=set[int])
+    parameters: set[int] = field(default_factory=set[int])
+    reorders_alone: bool = True
     hidden: bool = False
 
     def gaps(self, wanted_s: Iterable[Fraction]) -> list[Gap]:
@@ -62,30 +86,38 @@ class Packets:
         Args:
             wanted_s: of the samples, seconds; each is the last picture not after it.
         """
-        pts, dts = np.array(self.pts, np.int64), np.array(self.dts, np.int64)
-        if self.hidden or len(pts) < 2 or np.any(np.diff(dts) <= 0):
+        pts = np.array(self.pts, np.int64)
+        starts = self._starts(pts)
+        if len(starts) < 2 or self._is_doubtful(pts, starts[-1]):
             return []
         order = np.argsort(pts)
-        shown = pts[order]
-        if np.any(np.diff(shown) == 0):
-            return []
-        due = [math.floor(at_s / self.unit_s) for at_s in wanted_s]
-        rows = np.searchsorted(shown, np.array(due, np.int64), side="right") - 1
-        needed = np.zeros(len(pts), np.bool_)
-        needed[order[np.maximum(rows, 0)]] = True
+        due = np.array([math.floor(at_s / self.unit_s) for at_s in wanted_s], np.int64)
+        needed = np.isin(pts, list(self.parameters))
+        needed[order[np.maximum(np.searchsorted(pts[order], due, side="right") - 1, 0)]] = True
         found: list[Gap] = []
-        starts = self._starts(pts)
         for start, stop in pairwise(starts):
             last = start + int(np.flatnonzero(needed[start:stop]).max(initial=0))
+            # One more: of interlaced video it may be the other half of the same picture.
+            last = min(last + 1, stop - 1)
             kept, then = int(pts[start : last + 1].max()), int(pts[stop])
             if np.any(pts[last + 1 : stop] > kept):
-                found.append(
-                    ((kept + Fraction(1, 2)) * self.unit_s, (then - Fraction(1, 2)) * self.unit_s)
-                )
+                half = Fraction(1, 2)
+                found.append(((kept + half) * self.unit_s, (then - half) * self.unit_s))
         # The last pictures say where the content ends, and how long a picture lasts.
         return found[:-1]
 
-    def _starts(self, pts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
+    def _is_doubtful(self, pts: NDArray[np.int64], last_start: int) -> bool:
+        if self.hidden or len(self.order) != len(pts):
+            return True
+        if np.any(np.diff(self.dts) <= 0) or np.any(np.diff(np.sort(pts)) == 0):
+            return True
+        # In the last group the stream's own count lacks what follows; nothing is left out there.
+        as_counted = np.argsort(self.order[:last_start], kind="stable")
+        if not np.array_equal(np.argsort(pts[:last_start]), as_counted):
+            return True
+        return not self.reorders_alone and bool(np.any(np.diff(pts) < 0))
+
+    def _starts(self, pts: NDArray[np.int64]) -> list[int]:
         """Return the rows of clean pictures that part the packets in time as in decoding."""
         least_after = np.minimum.accumulate(pts[::-1])[::-1]
         most_before = np.maximum.accumulate(pts)
@@ -109,31 +141,32 @@ def read_packets(
         None where nothing can be left out: another codec, a container without exact times, an
         ffmpeg that cannot leave packets out, a file that cannot be read.
     """
-    units = _CLEAN_UNITS.get(info.codec)
+    units = _UNITS.get(info.codec)
     if units is None or not timeline.is_seekable(info) or not ffmpeg.drops_packets:
         return None
     stream = timeline.open_timed(info, limits, **seek)[str(info.stream_index)]
     end = {} if math.isinf(stop_s) else {"to": stop_s}
-    output = program.output(
-        [stream, stream],
-        format="framecrc",
-        c="copy",
-        **{"bsf:v:1": f"filter_units=pass_types={units}"},
-        **end,
-    )
-    found: list[Packets] = []
+    filters = {
+        "bsf:v:1": f"filter_units=pass_types={units.clean}",
+        "bsf:v:2": f"filter_units=pass_types={units.parameters}",
+        "bsf:v:3": "dts2pts",
+    }
+    copies = [stream] * (1 + len(filters))
+    output = program.output(copies, format="framecrc", c="copy", **filters, **end)
+    # Of H.265 the decoder heeds a mark that pictures still waiting are not to be shown.
+    found = Packets(Fraction(0), reorders_alone=info.codec == "h264")
 
     def note(line: str) -> None:
         if unit := timeline.PACKET_UNIT.match(line):
-            found.append(Packets(Fraction(int(unit[2]), int(unit[3]))))
-        elif found and (packet := _PACKET.match(line)):
-            first = found[0]
-            if packet["stream"] == "1":
-                first.clean.add(int(packet["pts"]))
+            found.unit_s = Fraction(int(unit[2]), int(unit[3]))
+        elif packet := _PACKET.match(line):
+            copy, pts = int(packet["copy"]), int(packet["pts"])
+            if copy:
+                (found.clean.add, found.parameters.add, found.order.append)[copy - 1](pts)
                 return
-            first.dts.append(int(packet["dts"]))
-            first.pts.append(int(packet["pts"]))
-            first.hidden |= bool(int(packet["flags"] or "0", 16) & _DISCARD)
+            found.dts.append(int(packet["dts"]))
+            found.pts.append(pts)
+            found.hidden |= bool(int(packet["flags"] or "0", 16) & _DISCARD)
 
     try:
         ended = process.run_lines(
@@ -144,14 +177,23 @@ def read_packets(
         )
     except TimeoutError:
         return None
-    program.raise_if_killed(info.path, ended)
-    return found[0] if found and len({packets.unit_s for packets in found}) == 1 else None
+    return None if ended.returncode or not found.pts else found
 
 
 def dropping(gaps: Sequence[Gap]) -> str:
-    """Return the bit stream filter that leaves out the packets within the gaps."""
-    # A sum of sums: ffmpeg refuses expressions that are nested deeper than a hundred.
-    terms = [f"between(pts*tb,{float(a):.7f},{float(b):.7f})" for a, b in gaps[:_MOST_GAPS]]
-    while len(terms) > 1:
-        terms = [f"({'+'.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
-    return f"noise=drop='{terms[0]}'"
+    """Return the bit stream filter that leaves out the packets within the gaps.
+
+    Args:
+        gaps: one at least, in their order; of very many, the first are used.
+    """
+    return f"noise=drop='{_expression(gaps[:_MOST_GAPS])}'"
+
+
+def _expression(gaps: Sequence[Gap]) -> str:
+    # A tree: a packet is compared with few gaps, and ffmpeg refuses what is nested too deep.
+    if len(gaps) == 1:
+        ((begin_s, end_s),) = gaps
+        # Digits enough for a time base of nanoseconds.
+        return f"between(pts*tb,{float(begin_s):.12f},{float(end_s):.12f})"
+    left, right = gaps[: len(gaps) // 2], gaps[len(gaps) // 2 :]
+    return f"if(lt(pts*tb,{float(right[0][0]):.12f}),{_expression(left)},{_expression(right)})"

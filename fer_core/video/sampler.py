@@ -222,7 +222,7 @@ class Sampler:
         segment, rate_hz = self._segment, self._rate_hz
         stop_s = math.inf if segment.end_s is None else self._last_s() + _AHEAD_S
         packets = groups.read_packets(self._info, self._ffmpeg, self._limits, seek, stop_s)
-        if packets is None or not packets.pts:
+        if packets is None:
             return {}
         last_s = min(self._last_s(), max(packets.pts) * packets.unit_s)
         wanted = range(segment.start_s * rate_hz, math.floor(last_s * rate_hz) + 1)
