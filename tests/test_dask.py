@@ -44,7 +44,11 @@ def start(folder: Path, out: Path, home: Path, *more: str) -> subprocess.Popen[s
 
 
 def decoders_of(session: int) -> dict[int, int]:
-    """Return the process that each ffmpeg of a session's descendants was started by."""
+    """Return the process that each decoder of a session's descendants was started by.
+
+    Only those that make pictures: what asks a recording about itself is an ffmpeg, too, and may be
+    the conductor's own.
+    """
     stats: dict[int, tuple[int, str]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -56,10 +60,16 @@ def decoders_of(session: int) -> dict[int, int]:
     def ours(pid: int) -> bool:
         return pid == session or (pid in stats and pid > 1 and ours(stats[pid][0]))
 
+    def makes_pictures(pid: int) -> bool:
+        try:
+            return b"\0rawvideo\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+
     return {
         pid: parent
         for pid, (parent, name) in stats.items()
-        if name.startswith("ffmpeg") and ours(pid)
+        if name.startswith("ffmpeg") and ours(pid) and makes_pictures(pid)
     }
 
 
@@ -67,9 +77,10 @@ def decoders_of(session: int) -> dict[int, int]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two recordings of two segments each."""
     folder = tmp_path_factory.mktemp("two")
-    small = ["-vf", "scale=960:-2", "-r", "2", "-g", "20", "-t", "40", "-an", *clips.H264]
+    # Long enough that a fast machine is still at it when a decoder has been found.
+    small = ["-vf", "scale=960:-2", "-r", "2", "-g", "20", "-t", "120", "-an", *clips.H264]
     for name, start_s in (("class.mp4", "0"), ("later.mp4", "75")):
-        clips.ffmpeg("-ss", start_s, "-i", EXAMPLE, *small, folder / name)
+        clips.ffmpeg("-stream_loop", "-1", "-ss", start_s, "-i", EXAMPLE, *small, folder / name)
     return folder
 
 
@@ -92,8 +103,8 @@ def test_a_cluster_makes_the_tables_of_one_process_though_a_worker_is_killed(
     while len(found := decoders_of(run.pid)) < 2:
         assert run.poll() is None, run.communicate()[0]
         assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(1)
+        time.sleep(0.02)
+    time.sleep(0.2)
     os.kill(next(iter(found.values())), signal.SIGKILL)
     said, _ = run.communicate(timeout=240)
     assert run.returncode == 0, said
@@ -115,7 +126,7 @@ def test_a_run_that_is_told_to_end_does_not_wait_for_its_cluster(two: Path, tmp_
     while len(decoders_of(run.pid)) < 2:
         assert run.poll() is None, run.communicate()[0]
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
     # Nobody goes on reading, so that only the signal can end it.
     asleep = [*decoders_of(run.pid)]
     for decoder in asleep:
