@@ -227,6 +227,30 @@ def test_everything_that_leads_to_a_sample_is_kept(packets, rate_hz):
     assert all(b <= c for (_, b), (c, _) in pairwise(gaps))
 
 
+def test_a_group_that_is_miscounted_is_decoded_whole():
+    """The count of ffmpeg goes wrong in two groups of 64."""
+    times = list(range(64 * 20))
+    packets = Packets(Fraction(1, 10), times[:], times[:], times[:], set(range(0, 64 * 20, 20)))
+    wanted = [Fraction(k) for k in range(128)]
+    every = packets.gaps(wanted)
+    assert len(every) == 62
+    packets.order[200:202] = [201, 200]
+    assert packets.gaps(wanted) == every[:10] + every[11:]
+
+
+def test_recordings_of_many_groups_are_skipped_through(tmp_path, decoded):
+    """So many that the count of ffmpeg goes wrong."""
+    options = (*REORDERED, "-g", "10", "-x264-params", "scenecut=0")
+    info = look(write_clip(tmp_path / "clip.mp4", LONG, options).path)
+    every, ended = pictures(info, ALL)
+    decoded.clear()
+    some, same = pictures(info, SOME)
+    assert same == ended
+    assert all(np.array_equal(some[k], every[k]) for k in every)
+    # Of 75 groups 45 hold no sample: a picture or two each, and the first that are shown with them.
+    assert len(decoded) <= 30 * 10 + 45 * 5 + 40
+
+
 @pytest.mark.parametrize("spoil", ["twice", "back", "hidden", "labels", "fewer", "withheld"])
 def test_doubtful_times_leave_nothing_out(spoil):
     times = list(range(90))
