@@ -269,7 +269,7 @@ def test_doubtful_times_leave_nothing_out(spoil):
     elif spoil == "fewer":
         packets.order.pop()
     elif spoil == "withheld":  # pictures out of order, of which a new group may hold some back
-        packets.reorders_alone = False
+        packets.shows_all = False
         packets.pts[33:35] = packets.order[33:35] = [34, 33]
     else:
         packets.hidden = True

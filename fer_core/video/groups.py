@@ -69,8 +69,8 @@ class Packets:
             container says.
         clean: presentation times of the pictures at which a decoder may begin.
         parameters: presentation times of the packets that hold what later groups may need.
-        reorders_alone: whether the decoder shows every picture that it has, even if a new group
-            tells it not to.
+        shows_all: whether the decoder shows every picture that it has, even if a new group tells it
+            not to.
         hidden: whether there are packets that are decoded and not shown.
     """
 
@@ -80,7 +80,7 @@ class Packets:
     order: list[int] = field(default_factory=list[int])
     clean: set[int] = field(default_factory=set[int])
     parameters: set[int] = field(default_factory=set[int])
-    reorders_alone: bool = True
+    shows_all: bool = True
     hidden: bool = False
 
     def gaps(self, wanted_s: Iterable[Fraction]) -> list[Gap]:
@@ -90,8 +90,7 @@ class Packets:
             wanted_s: of the samples, seconds; each is the last picture not after it.
         """
         pts = np.array(self.pts, np.int64)
-        starts = self._starts(pts)
-        groups = list(pairwise(starts))
+        groups = list(pairwise(self._starts(pts)))
         doubtful = {group for group in groups if not self._is_ordered(pts, *group)}
         if self._is_doubtful(pts) or len(doubtful) > len(groups) * _MOST_DOUBTFUL:
             return []
@@ -123,7 +122,7 @@ class Packets:
             return True
         if np.any(np.diff(self.dts) <= 0) or np.any(np.diff(np.sort(pts)) == 0):
             return True
-        return not self.reorders_alone and bool(np.any(np.diff(pts) < 0))
+        return not self.shows_all and bool(np.any(np.diff(pts) < 0))
 
     def _starts(self, pts: NDArray[np.int64]) -> list[int]:
         """Return the rows of clean pictures that part the packets in time as in decoding."""
@@ -162,7 +161,7 @@ def read_packets(
     copies = [stream] * (1 + len(filters))
     output = program.output(copies, format="framecrc", c="copy", **filters, **end)
     # Of H.265 the decoder heeds a mark that pictures still waiting are not to be shown.
-    found = Packets(Fraction(0), reorders_alone=info.codec == "h264")
+    found = Packets(Fraction(0), shows_all=info.codec == "h264")
 
     def note(line: str) -> None:
         if unit := timeline.PACKET_UNIT.match(line):
