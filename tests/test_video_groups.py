@@ -65,15 +65,20 @@ def test_the_same_is_shown_as_without_leaving_out(name, library):
 
 
 LONG = steady(25, 30)
+# Three pictures on which none builds between two that are built upon.
+PLAIN_B = (*REORDERED, "-x264-params", "scenecut=0:b-pyramid=none:b-adapt=0:bframes=3")
 
 
 @pytest.mark.parametrize(
     ("options", "rate_hz", "most"),
     [
-        # A group of two seconds: its first second, a few pictures stored before they are shown, and
-        # the last two groups whole.
+        # A group of two seconds: its first second, the picture behind it, and the last two groups
+        # whole.
         ((*H264, "-g", "50"), 1, 13 * 27 + 100),
-        ((*REORDERED, "-g", "50", "-x264-params", "scenecut=0"), 1, 13 * 30 + 100),
+        # Of reordered pictures only those on which others build: half of them, or every fourth.
+        ((*REORDERED, "-g", "50", "-x264-params", "scenecut=0"), 1, 13 * 19 + 100),
+        ((*PLAIN_B, "-g", "50"), 1, 13 * 14 + 100),
+        ((*PLAIN_B, "-g", "250"), 1, 250 * 2 + 250 // 4 + 10 * 3),
         ((*H264, "-g", "25"), 1, 28 * 2 + 50),
         ((*H264, "-g", "50"), 2, 13 * 40 + 100),
         ((*H264, "-g", "9999"), 1, 750),
@@ -163,16 +168,17 @@ def test_an_ffmpeg_that_cannot_leave_out_decodes_all(library, decoded):
     assert list(every) == list(range(14))
 
 
-def test_a_lot_can_be_left_out(library):
+@pytest.mark.parametrize("wide", [0, 300])
+def test_a_lot_can_be_left_out(library, wide):
     """ffmpeg limits how deep an expression is nested, the system how long an argument is."""
-    gaps = [(Fraction(2 * n + 1, 3), Fraction(2 * n + 2, 3)) for n in range(5000)]
+    spans = [(10**12 + 1000 * n, 10**12 + 1000 * n + wide) for n in range(20_000)]
     program = find_ffmpeg(None).path
     command = [
         program,
         "-v",
         "error",
         "-bsf:v",
-        dropping(gaps),
+        dropping(spans, Fraction(1, 1000)),
         "-i",
         library.clip("late.mkv").path,
     ]
@@ -181,6 +187,42 @@ def test_a_lot_can_be_left_out(library):
     )
     assert done.returncode == 0
     assert b"expr" not in done.stderr
+
+
+def left_by(expression, pts):
+    """Read the filter's expression as ffmpeg does."""
+    bound = {
+        "eq": lambda a, b: a == b,
+        "lt": lambda a, b: a < b,
+        "between": lambda a, low, high: low <= a <= high,
+        "when": lambda held, then, other=0: then if held else other,
+    }
+    names = {"tb": 1 / 90000, "pts": pts, "__builtins__": {}}
+    return bool(eval(expression.replace("if(", "when("), bound | names))
+
+
+@given(
+    edges=st.lists(st.integers(-1000, 1000), min_size=2, max_size=120, unique=True),
+    single=st.booleans(),
+)
+def test_the_filter_leaves_out_the_spans_and_nothing_else(edges, single):
+    edges.sort()
+    pairs = zip(edges[::2], edges[::2] if single else edges[1::2], strict=False)
+    spans = list(pairs)
+    expression = dropping(spans, Fraction(1, 90000)).removeprefix("noise=drop='")[:-1]
+    for pts in range(-1001, 1002):
+        assert left_by(expression, pts) == any(a <= pts <= b for a, b in spans)
+    other = dropping(spans, Fraction(1, 1000)).removeprefix("noise=drop='")[:-1]
+    assert not any(left_by(other, pts) for pts in edges)
+
+
+def test_of_too_many_the_widest_are_left_out():
+    narrow = [(100 * n, 100 * n) for n in range(20_000)]
+    wide = (10**9, 10**9 + 500)
+    expression = dropping([*narrow, wide], Fraction(1, 90000))
+    assert len(expression) < 128 * 1024
+    assert f"between(pts,{wide[0]},{wide[1]})" in expression
+    assert f"eq(pts,{narrow[0][0]})" in expression
 
 
 @st.composite
@@ -203,6 +245,8 @@ def streams(draw):
     packets.dts, packets.order = list(range(len(packets.pts))), packets.pts
     if draw(st.booleans()):
         packets.parameters.add(draw(st.sampled_from(packets.pts)))
+    if draw(st.booleans()):
+        packets.references = draw(st.sets(st.sampled_from(packets.pts)))
     return packets
 
 
@@ -211,30 +255,49 @@ def streams(draw):
 def test_everything_that_leads_to_a_sample_is_kept(packets, rate_hz):
     end_s = max(packets.pts) * packets.unit_s
     wanted = [Fraction(k, rate_hz) for k in range(int(end_s * rate_hz) + 1)]
-    gaps = packets.gaps(wanted)
-    times = [pts * packets.unit_s for pts in packets.pts]
-    kept = [not any(a < at < b for a, b in gaps) for at in times]
+    left = packets.unneeded(wanted)
+    kept = [not any(a <= pts <= b for a, b in left) for pts in packets.pts]
+    built = [packets.references is None or pts in packets.references for pts in packets.pts]
     starts = [
         row
-        for row, at in enumerate(packets.pts)
-        if at in packets.clean and min(packets.pts[row:]) == at == max(packets.pts[: row + 1])
+        for row, pts in enumerate(packets.pts)
+        if pts in packets.clean and min(packets.pts[row:]) == pts == max(packets.pts[: row + 1])
     ]
+    times = [pts * packets.unit_s for pts in packets.pts]
     last_due = [max((at for at in times if at <= at_s), default=min(times)) for at_s in wanted]
     for at in (*last_due, *(pts * packets.unit_s for pts in packets.parameters)):
         row = times.index(at)
         begin = max((start for start in starts if start <= row), default=0)
-        assert all(kept[begin : row + 1])
-    assert all(a < b for a, b in gaps)
-    assert all(b <= c for (_, b), (c, _) in pairwise(gaps))
+        assert kept[row]
+        assert kept[begin]
+        assert all(kept[k] for k in range(begin, row) if built[k])
+        # Where a picture is two fields, in packets of their own.
+        assert row == begin or kept[row - 1]
+        assert row + 1 == len(kept) or row + 1 in starts or kept[row + 1]
+    assert all(a <= b for a, b in left)
+    assert all(b < c for (_, b), (c, _) in pairwise(left))
 
 
 def test_parameters_that_later_groups_may_need_are_kept():
     times = list(range(90))
     packets = Packets(Fraction(1, 10), times[:], times[:], times[:], {0, 20, 40, 60}, {15})
-    gaps = packets.gaps([Fraction(0), Fraction(8)])
-    assert gaps == [
-        (Fraction(33, 20), Fraction(39, 20)),
-        (Fraction(43, 20), Fraction(79, 20)),
+    assert packets.unneeded([Fraction(0), Fraction(8)]) == [(17, 19), (22, 39)]
+
+
+def test_pictures_on_which_no_other_builds_are_left_out():
+    times = list(range(90))
+    packets = Packets(Fraction(1, 10), times[:], times[:], times[:], {0, 30, 60, 70})
+    packets.references = set(range(0, 90, 5))
+    # The sample's picture, its neighbours, and what is built upon on the way to it.
+    assert packets.unneeded([Fraction(0), Fraction(2), Fraction(42, 10)]) == [
+        (2, 4),
+        (6, 9),
+        (11, 14),
+        (16, 18),
+        (22, 29),
+        (32, 34),
+        (36, 39),
+        (44, 59),
     ]
 
 
@@ -243,10 +306,10 @@ def test_a_group_that_is_miscounted_is_decoded_whole():
     times = list(range(64 * 20))
     packets = Packets(Fraction(1, 10), times[:], times[:], times[:], set(range(0, 64 * 20, 20)))
     wanted = [Fraction(k) for k in range(128)]
-    every = packets.gaps(wanted)
+    every = packets.unneeded(wanted)
     assert len(every) == 62
     packets.order[200:202] = [201, 200]
-    assert packets.gaps(wanted) == every[:10] + every[11:]
+    assert packets.unneeded(wanted) == every[:10] + every[11:]
 
 
 def test_recordings_of_many_groups_are_skipped_through(tmp_path, decoded):
@@ -267,10 +330,7 @@ def test_doubtful_times_leave_nothing_out(spoil):
     times = list(range(90))
     packets = Packets(Fraction(1, 10), times[:], times[:], times[:], {0, 20, 40, 60})
     wanted = [Fraction(k) for k in range(9)]
-    assert packets.gaps(wanted) == [
-        (Fraction(23, 20), Fraction(39, 20)),
-        (Fraction(63, 20), Fraction(79, 20)),
-    ]
+    assert packets.unneeded(wanted) == [(12, 19), (32, 39)]
     if spoil == "twice":
         packets.pts[33] = packets.pts[34]
     elif spoil == "back":
@@ -284,4 +344,4 @@ def test_doubtful_times_leave_nothing_out(spoil):
         packets.pts[33:35] = packets.order[33:35] = [34, 33]
     else:
         packets.hidden = True
-    assert packets.gaps(wanted) == []
+    assert packets.unneeded(wanted) == []

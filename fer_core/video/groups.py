@@ -1,8 +1,9 @@
-"""Packets that no sample needs: those behind the last sample of a group of pictures.
+"""Packets that no sample needs: behind the last sample of a group, or a picture of use to no other.
 
 A decoder has to begin at a key picture and go on to the picture that is wanted, but not to the next
-key picture. With samples a second apart and key pictures two seconds apart half of a recording need
-not be decoded, and every picture that is shown stays the same, bit for bit.
+key picture; and on its way it need not decode pictures on which no other builds. With samples a
+second apart and key pictures two seconds apart half of a recording and more need not be decoded,
+and every picture that is shown stays the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -32,18 +33,23 @@ class _Units(NamedTuple):
         clean: pictures before which nothing has to be known. A container's own marks may be
             wrong, and other key pictures may be looked back beyond.
         parameters: what all later pictures may build upon, wherever it stands.
+        pictures: of any kind, where a picture itself says whether others may build upon it.
     """
 
     clean: str
     parameters: str
+    pictures: str | None
 
 
 _UNITS: Final = {
-    "h264": _Units(clean="5", parameters="7|8|13|15"),  # IDR; parameter sets
-    "hevc": _Units(clean="19|20", parameters="32|33|34"),  # IDR of both kinds; parameter sets
+    # IDR; parameter sets; slices.
+    "h264": _Units(clean="5", parameters="7|8|13|15", pictures="1-5"),
+    # IDR of both kinds; parameter sets. Pictures that are no references may be some all the same,
+    # of pictures at higher rates.
+    "hevc": _Units(clean="19|20", parameters="32|33|34", pictures=None),
 }
 _PACKET: Final = re.compile(
-    r"(?P<copy>[0-3]), +(?P<dts>-?\d+), +(?P<pts>-?\d+), +\d+, +\d+, 0x[0-9a-f]+"
+    r"(?P<copy>[0-4]), +(?P<dts>-?\d+), +(?P<pts>-?\d+), +\d+, +\d+, 0x[0-9a-f]+"
     r"(?:, F=0x(?P<flags>[0-9A-F]+))?"
 )
 _DISCARD: Final = 4
@@ -51,10 +57,12 @@ _DISCARD: Final = 4
 # it is the container that does not know their order, nearly all groups differ.
 _MOST_DOUBTFUL: Final = 1 / 8
 # As much as fits one argument of a command line with ease.
-_MOST_GAPS: Final = 1500
+_MOST_CHARACTERS: Final = 100_000
+_NODE_CHARACTERS: Final = 8
+_LEAF: Final = 8
 
-Gap = tuple[Fraction, Fraction]
-"""Presentation times between which no picture is needed, seconds, both exclusive."""
+Span = tuple[int, int]
+"""Presentation times of the first and the last of some packets, both inclusive, in time units."""
 
 
 @dataclass(slots=True)
@@ -69,6 +77,8 @@ class Packets:
             container says.
         clean: presentation times of the pictures at which a decoder may begin.
         parameters: presentation times of the packets that hold what later groups may need.
+        references: presentation times of the pictures on which others may build; None where the
+            stream does not tell.
         shows_all: whether the decoder shows every picture that it has, even if a new group tells it
             not to.
         hidden: whether there are packets that are decoded and not shown.
@@ -80,11 +90,12 @@ class Packets:
     order: list[int] = field(default_factory=list[int])
     clean: set[int] = field(default_factory=set[int])
     parameters: set[int] = field(default_factory=set[int])
+    references: set[int] | None = None
     shows_all: bool = True
     hidden: bool = False
 
-    def gaps(self, wanted_s: Iterable[Fraction]) -> list[Gap]:
-        """Return the times between which no picture is needed; none if the times are doubtful.
+    def unneeded(self, wanted_s: Iterable[Fraction]) -> list[Span]:
+        """Return the packets that no sample needs; none if the times are doubtful.
 
         Args:
             wanted_s: of the samples, seconds; each is the last picture not after it.
@@ -96,21 +107,16 @@ class Packets:
             return []
         order = np.argsort(pts)
         due = np.array([math.floor(at_s / self.unit_s) for at_s in wanted_s], np.int64)
-        needed = np.isin(pts, list(self.parameters))
-        needed[order[np.maximum(np.searchsorted(pts[order], due, side="right") - 1, 0)]] = True
-        found: list[Gap] = []
-        for start, stop in groups:
-            if (start, stop) in doubtful:
-                continue
-            last = start + int(np.flatnonzero(needed[start:stop]).max(initial=0))
-            # One more: of interlaced video it may be the other half of the same picture.
-            last = min(last + 1, stop - 1)
-            kept, then = int(pts[start : last + 1].max()), int(pts[stop])
-            if np.any(pts[last + 1 : stop] > kept):
-                half = Fraction(1, 2)
-                found.append(((kept + half) * self.unit_s, (then - half) * self.unit_s))
+        shown = np.zeros(len(pts), np.bool_)
+        shown[order[np.maximum(np.searchsorted(pts[order], due, side="right") - 1, 0)]] = True
+        fixed = np.isin(pts, list(self.parameters)) | shown
+        builds = np.isin(pts, list(self.pts if self.references is None else self.references))
+        left = np.zeros(len(pts), np.bool_)
         # The last pictures say where the content ends, and how long a picture lasts.
-        return found[:-1]
+        for start, stop in groups[:-1]:
+            if (start, stop) not in doubtful:
+                left[start:stop] = _unneeded(fixed[start:stop], builds[start:stop])
+        return _runs(pts[order], left[order])
 
     def _is_ordered(self, pts: NDArray[np.int64], start: int, stop: int) -> bool:
         """Return whether the container knows the order in which a group's pictures are shown."""
@@ -130,6 +136,30 @@ class Packets:
         most_before = np.maximum.accumulate(pts)
         parting = (least_after == pts) & (most_before == pts)
         return [row for row in np.flatnonzero(parting).tolist() if self.pts[row] in self.clean]
+
+
+def _unneeded(fixed: NDArray[np.bool_], builds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which packets of a group are not needed.
+
+    Args:
+        fixed: those that are needed themselves, in the order of decoding.
+        builds: those on which others may build.
+    """
+    fixed = fixed.copy()
+    fixed[0] = True
+    needed = fixed | builds
+    needed[np.flatnonzero(fixed).max() + 1 :] = False
+    # Of interlaced video a neighbour may be the other half of the same picture.
+    needed[1:] |= fixed[:-1]
+    needed[:-1] |= fixed[1:]
+    return ~needed
+
+
+def _runs(times: NDArray[np.int64], chosen: NDArray[np.bool_]) -> list[Span]:
+    """Return first and last time of each run of chosen ones."""
+    edges = np.diff(chosen.astype(np.int8), prepend=0, append=0)
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    return list(zip(times[starts].tolist(), times[stops - 1].tolist(), strict=True))
 
 
 def read_packets(
@@ -158,10 +188,16 @@ def read_packets(
         "bsf:v:2": f"filter_units=pass_types={units.parameters}",
         "bsf:v:3": "dts2pts",
     }
+    if units.pictures:
+        filters["bsf:v:4"] = f"filter_units=pass_types={units.pictures}:discard=nonref"
     copies = [stream] * (1 + len(filters))
     output = program.output(copies, format="framecrc", c="copy", **filters, **end)
     # Of H.265 the decoder heeds a mark that pictures still waiting are not to be shown.
     found = Packets(Fraction(0), shows_all=info.codec == "h264")
+    references: set[int] = set()
+    notes = (found.clean.add, found.parameters.add, found.order.append, references.add)
+    if units.pictures:
+        found.references = references
 
     def note(line: str) -> None:
         if unit := timeline.PACKET_UNIT.match(line):
@@ -169,7 +205,7 @@ def read_packets(
         elif packet := _PACKET.match(line):
             copy, pts = int(packet["copy"]), int(packet["pts"])
             if copy:
-                (found.clean.add, found.parameters.add, found.order.append)[copy - 1](pts)
+                notes[copy - 1](pts)
                 return
             found.dts.append(int(packet["dts"]))
             found.pts.append(pts)
@@ -187,20 +223,29 @@ def read_packets(
     return None if ended.returncode or not found.pts else found
 
 
-def dropping(gaps: Sequence[Gap]) -> str:
-    """Return the bit stream filter that leaves out the packets within the gaps.
+def dropping(spans: Sequence[Span], unit_s: Fraction) -> str:
+    """Return the bit stream filter that leaves packets out.
 
     Args:
-        gaps: one at least, in their order; of very many, the first are used.
+        spans: the packets, one at least, in their order; of very many, the widest are left out.
+        unit_s: unit of their times, seconds.
     """
-    return f"noise=drop='{_expression(gaps[:_MOST_GAPS])}'"
+    widest = sorted(spans, key=lambda span: span[0] - span[1])
+    lengths = accumulate(len(_within(span)) + _NODE_CHARACTERS for span in widest)
+    fitting = sum(length <= _MOST_CHARACTERS for length in lengths)
+    # In any other unit the times would mean other packets.
+    known = f"eq(tb,{unit_s.numerator}/{unit_s.denominator})"
+    return f"noise=drop='if({known},{_expression(sorted(widest[:fitting]))})'"
 
 
-def _expression(gaps: Sequence[Gap]) -> str:
-    # A tree: a packet is compared with few gaps, and ffmpeg refuses what is nested too deep.
-    if len(gaps) == 1:
-        ((begin_s, end_s),) = gaps
-        # Digits enough for a time base of nanoseconds.
-        return f"between(pts*tb,{float(begin_s):.12f},{float(end_s):.12f})"
-    left, right = gaps[: len(gaps) // 2], gaps[len(gaps) // 2 :]
-    return f"if(lt(pts*tb,{float(right[0][0]):.12f}),{_expression(left)},{_expression(right)})"
+def _expression(spans: Sequence[Span]) -> str:
+    # A tree: a packet is compared with few spans, and ffmpeg refuses what is nested too deep.
+    if len(spans) <= _LEAF:
+        return "+".join(map(_within, spans))
+    half = len(spans) // 2
+    return f"if(lt(pts,{spans[half][0]}),{_expression(spans[:half])},{_expression(spans[half:])})"
+
+
+def _within(span: Span) -> str:
+    first, last = span
+    return f"eq(pts,{first})" if first == last else f"between(pts,{first},{last})"

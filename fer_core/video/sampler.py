@@ -226,8 +226,8 @@ class Sampler:
             return {}
         last_s = min(self._last_s(), max(packets.pts) * packets.unit_s)
         wanted = range(segment.start_s * rate_hz, math.floor(last_s * rate_hz) + 1)
-        gaps = packets.gaps(Fraction(sample, rate_hz) for sample in wanted)
-        return {"bsf:v": groups.dropping(gaps)} if gaps else {}
+        spans = packets.unneeded(Fraction(sample, rate_hz) for sample in wanted)
+        return {"bsf:v": groups.dropping(spans, packets.unit_s)} if spans else {}
 
 
 class _Log:
