@@ -70,8 +70,8 @@ class Video(Section):
     skip_unneeded: bool = Field(
         True,
         description="Leave out what no sample needs: the rest of each group of pictures behind its "
-        "last sample. The pictures looked at stay the same, but for damaged ones. H.264 and "
-        "H.265, ffmpeg 7 or newer.",
+        "last sample, and of H.264 pictures on which no other builds. The pictures looked at stay "
+        "the same, but for damaged ones. H.264 and H.265, ffmpeg 7 or newer.",
     )
     max_pixels: int = Field(
         8192 * 4320, gt=0, description="Frames with more pixels than this are refused."
