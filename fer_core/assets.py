@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
+from fer_core import processor
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError, in_short
 from fer_core.records import EMOTIONS
 from fer_core.settings import Classification
@@ -308,25 +309,7 @@ def _installed(runtime: str) -> bool:
 
 def _by_speed() -> tuple[str, ...]:
     """Return ``RUNTIMES``, the fastest on this processor first."""
-    return RUNTIMES if multiplies_int8() else ("onnx", "litert", "keras")
-
-
-_INT8: Final = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
-
-
-@cache
-def multiplies_int8(processor: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether this processor has instructions for neural networks of 8 bits.
-
-    Args:
-        processor: what Linux says of it. Where there is no such file, Macs mostly, the answer is
-            yes: every Mac that our dependencies have wheels for has them.
-    """
-    try:
-        text = processor.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
-    return not _INT8.isdisjoint(text.split())
+    return RUNTIMES if processor.multiplies_int8() else ("onnx", "litert", "keras")
 
 
 def _deepface(weights: Path | None) -> ModelAsset:

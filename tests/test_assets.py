@@ -6,7 +6,7 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
-from fer_core import assets
+from fer_core import assets, processor
 from fer_core.assets import Calibration
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
 
@@ -129,8 +129,8 @@ def test_the_runtime_may_be_chosen_and_falls_back_to_what_is_installed(checkout,
 def test_what_is_fastest_on_a_processor_comes_first(flags, first, checkout, tmp_path, monkeypatch):
     if flags is not None:
         (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n")
-    known = assets.multiplies_int8(tmp_path / "cpuinfo")
-    monkeypatch.setattr(assets, "multiplies_int8", lambda: known)
+    known = processor.multiplies_int8(tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "multiplies_int8", lambda: known)
     assert assets.model("both").runtime == first
     assert assets.model("both", runtime="litert").runtime == "litert"
     assert assets.model("small").runtime == "litert"  # which has no other int8 file

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from fer_core import assets, cli
+from fer_core import assets, cli, processor
 from fer_core.store import Store
 from tests import clips
 
@@ -69,7 +69,7 @@ def test_a_machine_that_runs_another_file_of_the_model_reads_nothing_again(
 ):
     written = []
     for fast in (True, False):
-        monkeypatch.setattr(assets, "multiplies_int8", lambda fast=fast: fast)
+        monkeypatch.setattr(processor, "multiplies_int8", lambda fast=fast: fast)
         written.append(assets.model().sha256)
         code, out, err = night(command, inbox, tmp_path)
         assert code == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fer_core.records import Segment
 from fer_core.settings import Video
 from fer_core.video import Sampler, find_ffmpeg, sampler
-from fer_core.video.groups import Packets, dropping
+from fer_core.video.groups import Pictures, dropping
 from fer_core.video.program import Ffmpeg
 from tests import factories
 from tests.clips import (
@@ -228,7 +228,7 @@ def test_of_too_many_the_widest_are_left_out():
 @st.composite
 def streams(draw):
     """Packets in the order of decoding: groups of reordered pictures, some open, uneven times."""
-    packets, at = Packets(Fraction(1, 100)), 0
+    packets, at = Pictures(Fraction(1, 100)), 0
     for number in range(draw(st.integers(1, 10))):
         length = draw(st.integers(1, 8))
         steps = draw(st.lists(st.integers(1, 40), min_size=length, max_size=length))
@@ -280,13 +280,13 @@ def test_everything_that_leads_to_a_sample_is_kept(packets, rate_hz):
 
 def test_parameters_that_later_groups_may_need_are_kept():
     times = list(range(90))
-    packets = Packets(Fraction(1, 10), times[:], times[:], times[:], {0, 20, 40, 60}, {15})
+    packets = Pictures(Fraction(1, 10), times[:], times[:], times[:], {0, 20, 40, 60}, {15})
     assert packets.unneeded([Fraction(0), Fraction(8)]) == [(17, 19), (22, 39)]
 
 
 def test_pictures_on_which_no_other_builds_are_left_out():
     times = list(range(90))
-    packets = Packets(Fraction(1, 10), times[:], times[:], times[:], {0, 30, 60, 70})
+    packets = Pictures(Fraction(1, 10), times[:], times[:], times[:], {0, 30, 60, 70})
     packets.references = set(range(0, 90, 5))
     # The sample's picture, its neighbours, and what is built upon on the way to it.
     assert packets.unneeded([Fraction(0), Fraction(2), Fraction(42, 10)]) == [
@@ -304,7 +304,7 @@ def test_pictures_on_which_no_other_builds_are_left_out():
 def test_a_group_that_is_miscounted_is_decoded_whole():
     """The count of ffmpeg goes wrong in two groups of 64."""
     times = list(range(64 * 20))
-    packets = Packets(Fraction(1, 10), times[:], times[:], times[:], set(range(0, 64 * 20, 20)))
+    packets = Pictures(Fraction(1, 10), times[:], times[:], times[:], set(range(0, 64 * 20, 20)))
     wanted = [Fraction(k) for k in range(128)]
     every = packets.unneeded(wanted)
     assert len(every) == 62
@@ -328,7 +328,7 @@ def test_recordings_of_many_groups_are_skipped_through(tmp_path, decoded):
 @pytest.mark.parametrize("spoil", ["twice", "back", "hidden", "labels", "fewer", "withheld"])
 def test_doubtful_times_leave_nothing_out(spoil):
     times = list(range(90))
-    packets = Packets(Fraction(1, 10), times[:], times[:], times[:], {0, 20, 40, 60})
+    packets = Pictures(Fraction(1, 10), times[:], times[:], times[:], {0, 20, 40, 60})
     wanted = [Fraction(k) for k in range(9)]
     assert packets.unneeded(wanted) == [(12, 19), (32, 39)]
     if spoil == "twice":

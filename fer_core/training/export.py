@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import keras
 
-from fer_core import __version__, assets, classify
+from fer_core import __version__, assets, classify, processor
 from fer_core.errors import AssetCorrupt, ConfigError, InputError
 from fer_core.folder import explained
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
@@ -106,7 +106,7 @@ def export(
             file, reports[runtime] = _measured(trunk.name, path, runtime, entry, valid)
             entry["metrics"][runtime] = {
                 head: {k: report[k] for k in _METRICS if k in report}
-                | {"int8_instructions": assets.multiplies_int8()}
+                | {"int8_instructions": processor.multiplies_int8()}
                 for head, report in reports[runtime].items()
                 if head in HEADS
             }

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter, Token
 
 from fer_core.errors import ConfigError
-
-_BFLOAT16: Final = {"amx_bf16", "avx512_bf16"}
-
-
-def has_fast_bfloat16(processor: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether this processor multiplies bfloat16 numbers itself (AMX, AVX-512)."""
-    try:
-        said = processor.read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return not _BFLOAT16.isdisjoint(said.split())
-
+from fer_core.processor import multiplies_bfloat16
 
 _MOST: Final = 1_000_000
 
@@ -67,7 +55,7 @@ class Recipe:
     label_smoothing: float = 0.1
     averaging: float = 0.998
     seed: Whole = 1
-    mixed_bfloat16: bool = field(default_factory=has_fast_bfloat16)
+    mixed_bfloat16: bool = field(default_factory=multiplies_bfloat16)
     augmentation: float = 1.0
     teacher_share: float = 0.5
 

@@ -9,7 +9,6 @@ and every picture that is shown stays the same, bit for bit.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,11 +18,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_core import process
 from fer_core.records import VideoInfo
 from fer_core.settings import Video
-from fer_core.video import program, timeline
-from fer_core.video.program import GRACE_S, Ffmpeg
+from fer_core.video import timeline
+from fer_core.video.packets import Packet, read_packets
+from fer_core.video.program import Ffmpeg
 
 
 class _Units(NamedTuple):
@@ -48,11 +47,6 @@ _UNITS: Final = {
     # of pictures at higher rates.
     "hevc": _Units(clean="19|20", parameters="32|33|34", pictures=None),
 }
-_PACKET: Final = re.compile(
-    r"(?P<copy>[0-4]), +(?P<dts>-?\d+), +(?P<pts>-?\d+), +\d+, +\d+, 0x[0-9a-f]+"
-    r"(?:, F=0x(?P<flags>[0-9A-F]+))?"
-)
-_DISCARD: Final = 4
 # ffmpeg's count of the pictures goes wrong now and then: in two groups of about 64, as seen. Where
 # it is the container that does not know their order, nearly all groups differ.
 _MOST_DOUBTFUL: Final = 1 / 8
@@ -66,8 +60,8 @@ Span = tuple[int, int]
 
 
 @dataclass(slots=True)
-class Packets:
-    """The packets of a video stream in the order of decoding.
+class Pictures:
+    """The packets of a video stream, a picture each, in the order of decoding.
 
     Attributes:
         unit_s: unit of the time stamps, seconds.
@@ -162,10 +156,10 @@ def _runs(times: NDArray[np.int64], chosen: NDArray[np.bool_]) -> list[Span]:
     return list(zip(times[starts].tolist(), times[stops - 1].tolist(), strict=True))
 
 
-def read_packets(
+def read_pictures(
     info: VideoInfo, ffmpeg: Ffmpeg, limits: Video, seek: dict[str, object], stop_s: float
-) -> Packets | None:
-    """Read a recording's packets without decoding any.
+) -> Pictures | None:
+    """Read what is known of a recording's pictures without decoding any.
 
     Args:
         info: from ``probe``.
@@ -190,37 +184,30 @@ def read_packets(
     }
     if units.pictures:
         filters["bsf:v:4"] = f"filter_units=pass_types={units.pictures}:discard=nonref"
-    copies = [stream] * (1 + len(filters))
-    output = program.output(copies, format="framecrc", c="copy", **filters, **end)
     # Of H.265 the decoder heeds a mark that pictures still waiting are not to be shown.
-    found = Packets(Fraction(0), shows_all=info.codec == "h264")
+    found = Pictures(Fraction(0), shows_all=info.codec == "h264")
     references: set[int] = set()
     notes = (found.clean.add, found.parameters.add, found.order.append, references.add)
     if units.pictures:
         found.references = references
 
-    def note(line: str) -> None:
-        if unit := timeline.PACKET_UNIT.match(line):
-            found.unit_s = Fraction(int(unit[2]), int(unit[3]))
-        elif packet := _PACKET.match(line):
-            copy, pts = int(packet["copy"]), int(packet["pts"])
-            if copy:
-                notes[copy - 1](pts)
-                return
-            found.dts.append(int(packet["dts"]))
-            found.pts.append(pts)
-            found.hidden |= bool(int(packet["flags"] or "0", 16) & _DISCARD)
+    def note(packet: Packet) -> None:
+        if packet.stream:
+            notes[packet.stream - 1](packet.pts)
+            return
+        found.dts.append(packet.dts)
+        found.pts.append(packet.pts)
+        found.hidden |= packet.hidden
 
+    copies = [stream] * (1 + len(filters))
     try:
-        ended = process.run_lines(
-            program.command(ffmpeg, limits, output),
-            limit_s=GRACE_S + info.size_bytes / timeline.SLOWEST_DISK_BYTES_PER_S,
-            take=note,
-            max_memory_mb=limits.max_process_mb,
-        )
+        ended, unit_s = read_packets(info, ffmpeg, limits, copies, note, **filters, **end)
     except TimeoutError:
         return None
-    return None if ended.returncode or not found.pts else found
+    if ended.returncode or not found.pts:
+        return None
+    found.unit_s = unit_s[0]
+    return found
 
 
 def dropping(spans: Sequence[Span], unit_s: Fraction) -> str:

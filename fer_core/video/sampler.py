@@ -221,13 +221,13 @@ class Sampler:
             return {}
         segment, rate_hz = self._segment, self._rate_hz
         stop_s = math.inf if segment.end_s is None else self._last_s() + _AHEAD_S
-        packets = groups.read_packets(self._info, self._ffmpeg, self._limits, seek, stop_s)
-        if packets is None:
+        pictures = groups.read_pictures(self._info, self._ffmpeg, self._limits, seek, stop_s)
+        if pictures is None:
             return {}
-        last_s = min(self._last_s(), max(packets.pts) * packets.unit_s)
+        last_s = min(self._last_s(), max(pictures.pts) * pictures.unit_s)
         wanted = range(segment.start_s * rate_hz, math.floor(last_s * rate_hz) + 1)
-        spans = packets.unneeded(Fraction(sample, rate_hz) for sample in wanted)
-        return {"bsf:v": groups.dropping(spans, packets.unit_s)} if spans else {}
+        spans = pictures.unneeded(Fraction(sample, rate_hz) for sample in wanted)
+        return {"bsf:v": groups.dropping(spans, pictures.unit_s)} if spans else {}
 
 
 class _Log:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
-from fractions import Fraction
 from typing import Any, Final
 
-from fer_core import process
 from fer_core.records import Segment, VideoInfo
 from fer_core.settings import Video
 from fer_core.video import program
-from fer_core.video.program import GRACE_S, Ffmpeg
+from fer_core.video.packets import Packet, read_packets
+from fer_core.video.program import Ffmpeg
 
 # Containers that hold the time of every picture. In the others (MPEG-PS, TS, AVI, GIF …) ffmpeg
 # guesses times after a jump, up to 0.1 s wrong as measured: they are only read from the start.
@@ -21,11 +19,6 @@ _LEAST_SEGMENT_S: Final = 30
 # Segments begin where the search for faces begins anew, too (``detection.quick_s``): elsewhere it
 # would have to look at frames before.
 _STEP_S: Final = 20
-SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
-"""What reading a file without decoding it may take at worst."""
-PACKET_UNIT: Final = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
-"""The line of ffmpeg's ``framecrc`` with the unit of a stream's time stamps."""
-_PACKET = re.compile(r"(\d+), +-?\d+, +(-?\d+), +(\d+),")
 
 
 def plan_segments(
@@ -95,23 +88,14 @@ def is_cut_short(
 def data_end_s(info: VideoInfo, ffmpeg: Ffmpeg, limits: Video, *streams: str) -> float | None:
     """Return the presentation time at which the data in the file ends, without decoding."""
     source = open_timed(info, limits)
-    output = program.output((source[s] for s in streams), format="framecrc", c="copy")
-    units: dict[str, Fraction] = {}
-    ends: dict[str, int] = {}
+    ends: dict[int, int] = {}
 
-    def note(line: str) -> None:
-        if unit := PACKET_UNIT.match(line):
-            units[unit[1]] = Fraction(int(unit[2]), int(unit[3]))
-        elif packet := _PACKET.match(line):
-            end = int(packet[2]) + int(packet[3])
-            ends[packet[1]] = max(end, ends.get(packet[1], end))
+    def note(packet: Packet) -> None:
+        end = packet.pts + packet.duration
+        ends[packet.stream] = max(end, ends.get(packet.stream, end))
 
-    limit_s = GRACE_S + info.size_bytes / SLOWEST_DISK_BYTES_PER_S
     try:
-        command = program.command(ffmpeg, limits, output)
-        ended = process.run_lines(
-            command, limit_s=limit_s, take=note, max_memory_mb=limits.max_process_mb
-        )
+        ended, units = read_packets(info, ffmpeg, limits, [source[s] for s in streams], note)
     except TimeoutError:
         return None
     program.raise_if_killed(info.path, ended)

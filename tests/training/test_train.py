@@ -12,9 +12,10 @@ from keras import layers
 from fer_core import cli, progress
 from fer_core.errors import ConfigError, InputError, StoreError
 from fer_core.folder import held
+from fer_core.processor import multiplies_bfloat16
 from fer_core.training import resume, train, zoo
 from fer_core.training.augment import augmented
-from fer_core.training.recipe import Recipe, has_fast_bfloat16
+from fer_core.training.recipe import Recipe
 from fer_core.training.train import Batches, Teacher
 from tests.training import pictures
 
@@ -280,8 +281,8 @@ def test_of_several_teachers_the_mean_is_learned(data, tmp_path):
 )
 def test_bfloat16_is_used_where_the_processor_has_it(flags, fast, tmp_path):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
-    assert has_fast_bfloat16(tmp_path / "cpuinfo") is fast
-    assert not has_fast_bfloat16(tmp_path / "none")
+    assert multiplies_bfloat16(tmp_path / "cpuinfo") is fast
+    assert not multiplies_bfloat16(tmp_path / "none")
 
 
 @pytest.mark.slow
