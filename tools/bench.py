@@ -80,11 +80,11 @@ def seconds_of(path: Path, **flags: object) -> Any:
         return Store(settings.out).all("seconds")
 
 
-def guard(gallery: Gallery, folder: Path) -> dict[str, float]:
+def guard(gallery: Gallery, folder: Path, **flags: object) -> dict[str, float]:
     """Return how far the tables are from the exact ones."""
     short = Gallery(gallery.side, gallery.height, gallery.key_s, GUARDED_MINUTES)
     path = make(short, folder)
-    quick, exact = seconds_of(path), seconds_of(path, **EXACT)
+    quick, exact = seconds_of(path, **flags), seconds_of(path, **EXACT | flags)
     names = [f"p_{name}" for name in EMOTIONS]
     return {
         "faces_off": abs(quick["faces"].sum() / exact["faces"].sum() - 1),
@@ -108,6 +108,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="*", help="also with so many, for scaling")
+    parser.add_argument("--model", default="lecturenet", help="the network that reads the faces")
     given = parser.parse_args()
     folder = ROOT / ".bench"
     galleries = [Gallery(side, height, key, given.minutes) for side, height, key in CASES]
@@ -117,11 +118,12 @@ def main() -> int:
     results: list[dict[str, Any]] = []
     for gallery in chosen:
         path = make(gallery, folder)
-        checked = guard(gallery, folder)
+        model = {"classification.model": given.model}
+        checked = guard(gallery, folder, **model)
         for workers in given.workers or [settings_of().run.workers]:
-            settings = settings_of(**{"run.workers": workers})
+            settings = settings_of(**{"run.workers": workers} | model)
             figures = bench.measure_recording(path, settings, repeats=given.repeats).as_dict()
-            figures |= checked | {"workers": workers}
+            figures |= checked | {"workers": workers, "model": given.model}
             figures["recording"] = f"{gallery.name} {workers}w"
             results.append(figures)
             print(shown(figures), flush=True)  # noqa: T201
