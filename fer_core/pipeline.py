@@ -159,10 +159,22 @@ def finish(
         InputError: not one picture could be decoded.
         TransientError: the file changed while it was being read.
     """
+    observations, effort = _gathered(job, results, store)
+    faults = [result for result in results if isinstance(result, InputError)]
+    fault = faults[0] if faults else _cut_short(job, observations)
+    return conclude(
+        job.recorded, observations, store, Work(began, began_at, runner, effort), fault=fault
+    )
+
+
+def _gathered(
+    job: Job, results: Sequence[SegmentResult], store: Store
+) -> tuple[Observations, checkpoint.Effort]:
+    """Return what was seen in all segments; the work files' own copies of it are gone then."""
     stored = [checkpoint.restore(result) for result in results if isinstance(result, Path)]
     parts = [part for part in stored if part is not None and len(part[0].samples)]
-    faults = [result for result in results if isinstance(result, InputError)]
     if not parts:
+        faults = [result for result in results if isinstance(result, InputError)]
         nothing = InputError(
             f"{job.source.path.name!r} holds no picture that can be decoded.",
             hint="Try to play it; if it does not play, record or export it again.",
@@ -175,11 +187,7 @@ def finish(
             hint="Run again once the file is complete.",
         )
     observations = Observations.concat([part for part, _ in parts])
-    fault = faults[0] if faults else _cut_short(job, observations)
-    effort = sum((part for _, part in parts), checkpoint.Effort())
-    return conclude(
-        job.recorded, observations, store, Work(began, began_at, runner, effort), fault=fault
-    )
+    return observations, sum((part for _, part in parts), checkpoint.Effort())
 
 
 def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:

@@ -83,6 +83,8 @@ def without(
     observations: Observations, tracks: Tracks, left: NDArray[np.bool_]
 ) -> tuple[Observations, Tracks]:
     """Return observations and tracks without some tracks; the others are numbered anew."""
+    if not left.any():  # nearly always: what was seen of a long recording is not copied for nothing
+        return observations, tracks
     keep = ~left[tracks.track] if tracks.count else np.zeros(0, np.bool_)
     number = np.cumsum(~left, dtype=np.int32) - 1
     return observations.with_faces(keep), Tracks(
