@@ -114,11 +114,15 @@ class Pictures:
 
     def _is_ordered(self, pts: NDArray[np.int64], start: int, stop: int) -> bool:
         """Return whether the container knows the order in which a group's pictures are shown."""
+        if stop - start == 1:
+            return True
         as_counted = np.argsort(self.order[start:stop], kind="stable")
         return np.array_equal(np.argsort(pts[start:stop]), as_counted)
 
     def _is_doubtful(self, pts: NDArray[np.int64]) -> bool:
-        if self.hidden or len(self.order) != len(pts):
+        # Where one may begin at every picture ffmpeg cannot count them, and need not.
+        counted = len(self.order) == len(pts) or len(self.clean) == len(pts)
+        if self.hidden or not counted:
             return True
         if np.any(np.diff(self.dts) <= 0) or np.any(np.diff(np.sort(pts)) == 0):
             return True
@@ -139,6 +143,8 @@ def _unneeded(fixed: NDArray[np.bool_], builds: NDArray[np.bool_]) -> NDArray[np
         fixed: those that are needed themselves, in the order of decoding.
         builds: those on which others may build.
     """
+    if not fixed.any():
+        return ~fixed
     fixed = fixed.copy()
     fixed[0] = True
     needed = fixed | builds
