@@ -115,6 +115,21 @@ def _iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.
     return np.asarray(common / np.maximum(whole, 1e-9), np.float32)
 
 
+def _reading_order(boxes: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the order of boxes by rows, and from the left within a row.
+
+    A new row begins where the next face down is lower by half a face.
+    """
+    left, top, _, height = boxes.T
+    middle = top + height / 2
+    down = np.lexsort((left, middle))
+    steps = np.diff(middle[down], prepend=middle[down[:1]])
+    row = np.zeros(len(boxes), np.intp)
+    if len(boxes):
+        row[down] = np.cumsum(steps > np.median(height) / 2)
+    return np.lexsort((top, left, row))
+
+
 class YuNet:
     """YuNet at the sizes the settings ask for; safe to share between threads.
 
@@ -160,8 +175,8 @@ class YuNet:
             # A pattern may look like a thousand faces; every one would be followed and read.
             surest = np.argsort(-found[:, 14], kind="stable")[: self._settings.max_faces]
             found = found[surest]
-        # Reading order makes the result independent of the network's own ordering by score.
-        found = found[np.lexsort((found[:, 0], found[:, 1]))]
+        # This makes the result independent of the network's own ordering by score.
+        found = found[_reading_order(found[:, :4])]
         return Faces.unread(
             frame.sample,
             found[:, :4],
