@@ -26,7 +26,7 @@ from fer_core.video.program import GRACE_S, SHOWINFO, SHOWN, TIME_BASE, Ffmpeg
 # Where a decode may start, seconds before the segment: mostly the first will do. Recordings without
 # true key pictures (intra refresh, wrong marks) need a run-up.
 _BACK_S: Final = (0, 20)
-_READ_AHEAD_BYTES: Final = 64 << 20
+_READ_AHEAD_BYTES: Final = 32 << 20
 _READ_AHEAD_FRAMES: Final = 8
 _SETTLE_S: Final = 10.0
 # Packets behind the segment of which is read, too, whether they are needed: seconds.
