@@ -257,4 +257,6 @@ def test_the_bundled_class_is_happier_when_it_laughs(classifier, class_crops):
     )
     assert len(neutral) == len(laughing) == 9
     assert laughing.mean() > neutral.mean() + 0.2
-    assert (laughing > 0.5).sum() >= 4
+    # Both in reading order, so person by person: by chance eight of nine would be happier in one of
+    # fifty tries. How sure a network is of drawn people says little of real ones.
+    assert (laughing > neutral).sum() >= 8
