@@ -26,6 +26,7 @@ from fer_core.settings import Settings
 from fer_core.store import Store
 
 _LOOK_S: Final = 0.1
+# Times as long as a look at the memory took, until the next.
 _REST: Final = 40
 _PATIENCE_S: Final = 24 * 3600.0
 _CHILD: Final = "from fer_core import bench; bench.child()"

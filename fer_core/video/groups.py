@@ -52,8 +52,9 @@ _UNITS: Final = {
 _MOST_DOUBTFUL: Final = 1 / 8
 # As much as fits one argument of a command line with ease.
 _MOST_CHARACTERS: Final = 100_000
-_NODE_CHARACTERS: Final = 8
+# Spans that are compared one by one; and what each costs the expression besides its own text.
 _LEAF: Final = 8
+_NODE_CHARACTERS: Final = 8
 
 Span = tuple[int, int]
 """Presentation times of the first and the last of some packets, both inclusive, in time units."""

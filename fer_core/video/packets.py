@@ -13,8 +13,8 @@ from fer_core.settings import Video
 from fer_core.video import program
 from fer_core.video.program import GRACE_S, Ffmpeg
 
-SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
-"""What reading a file without decoding it may take at worst."""
+# What reading a file without decoding it may take at worst.
+_SLOWEST_DISK_BYTES_PER_S: Final = 5_000_000
 _UNIT: Final = re.compile(r"#tb (\d+): (\d+)/([1-9]\d*)$")
 _PACKET: Final = re.compile(
     r"(?P<stream>\d+), +(?P<dts>-?\d+), +(?P<pts>-?\d+), +(?P<duration>\d+), +\d+, 0x[0-9a-f]+"
@@ -78,7 +78,7 @@ def read_packets(
 
     ended = process.run_lines(
         program.command(ffmpeg, limits, output),
-        limit_s=GRACE_S + info.size_bytes / SLOWEST_DISK_BYTES_PER_S,
+        limit_s=GRACE_S + info.size_bytes / _SLOWEST_DISK_BYTES_PER_S,
         take=note,
         max_memory_mb=limits.max_process_mb,
     )
