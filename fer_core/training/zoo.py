@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -120,16 +120,19 @@ def begin_with(path: Path, model: keras.Model) -> None:
         ) from error
 
 
-def lecturenet() -> keras.Model:
+def lecturenet(widths: Sequence[int] = (48, 112, 192)) -> keras.Model:
     """Return the default network: a squeeze-excite residual trunk with two heads.
 
     The first convolution halves the picture at once: at 48×48 the element-wise layers would
     cost more than all convolutions after them.
+
+    Args:
+        widths: channels of each stage, two blocks each; all but the first halve the picture.
     """
     faces = keras.Input((FACE_SIZE_PX, FACE_SIZE_PX, 1), name="faces")
-    x = _convolve(_normalised(faces), 64, size=5, stride=2)
-    for width, strides in ((64, (1, 1)), (128, (2, 1)), (256, (2, 1))):
-        for stride in strides:
+    x = _convolve(_normalised(faces), widths[0], size=5, stride=2)
+    for stage, width in enumerate(widths):
+        for stride in (2 if stage else 1, 1):
             x = _residual(x, width, stride)
     return _with_heads(faces, layers.GlobalAveragePooling2D()(x), "lecturenet")
 
