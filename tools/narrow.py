@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -121,9 +121,14 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="a .keras file, for --start")
     parser.add_argument("--data", type=Path, required=True, help="as for model train")
     given = parser.parse_args()
+    wide, narrow = zoo.read_model(given.wide), cast(Any, zoo.build("lecturenet"))
+    widths = [
+        [conv.filters for conv in in_order(model, keras.layers.Conv2D)] for model in (wide, narrow)
+    ]
+    if len(widths[0]) != len(widths[1]) or any(a < b for a, b in zip(*widths, strict=True)):
+        parser.error(f"{given.wide} is no lecturenet, or one with fewer channels.")
     faces = dataset.read_dataset(given.data, "train").part("train").images[:FACES]
-    narrow: Any = zoo.build("lecturenet")
-    narrowed(zoo.read_model(given.wide), narrow, faces[..., None].astype(np.float32))
+    narrowed(wide, narrow, faces[..., None].astype(np.float32))
     narrow.save(given.out)
 
 

@@ -7,11 +7,6 @@ import pytest
 from fer_core.training import zoo
 from tools import narrow
 
-# Keras 3.15 itself, while it saves a model under NumPy 2.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
-
 # Noise of many contrasts: over plain noise what a gate sees would hardly change from face to face.
 _RNG = np.random.default_rng(1)
 FACES = (_RNG.random((64, 48, 48, 1)) * _RNG.uniform(0, 255, (64, 1, 1, 1))).astype(np.float32)
