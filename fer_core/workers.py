@@ -7,6 +7,7 @@ its end of a pipe: none outlives whoever conducts, however that ends.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import queue
 import signal
@@ -210,7 +211,18 @@ def work(handle: int) -> None:
                 answer: Path | _Raised = segment.look(footage, part)
             except BaseException as fault:  # noqa: BLE001 - it is raised again by the conductor
                 answer = _Raised(fault)
+            _give_back()
             pipe.send(answer)
+
+
+def _give_back() -> None:
+    """Give free memory back to the system, where the C library can: what comes next may be a wait.
+
+    The pictures of a segment are 60 MB, which the conductor needs for the tables of a long day.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _heed_not(_number: int, _frame: FrameType | None) -> None:

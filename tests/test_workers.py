@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import platform
 import signal
 import subprocess
 import sys
@@ -105,6 +106,30 @@ def test_two_workers_make_the_tables_of_one(
     assert max(most) == 2
     assert running(os.getpid()) == []
     assert contents(tmp_path) == alone
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others are never asked for memory")
+def test_workers_hold_no_pictures_while_the_tables_are_made(inbox: Path, tmp_path: Path) -> None:
+    given_back: list[float] = []
+
+    def note(event: progress.Event) -> None:
+        if event.kind == "finished":
+            given_back.extend(map(given_back_mb, running(os.getpid())))
+
+    with progress.listening(note):
+        assert night(inbox, tmp_path, workers=2).status == "done"
+    # Eight pictures of 960 x 540 px wait to be looked at, and more are on their way.
+    assert len(given_back) == 2
+    assert min(given_back) > 20
+
+
+def given_back_mb(process: int) -> float:
+    """Return how much less memory a process holds than it once did."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    most_kb, now_kb = (int(fields[name].split()[0]) for name in ("VmHWM", "VmRSS"))
+    return (most_kb - now_kb) / 1000
 
 
 @pytest.mark.slow
