@@ -1,7 +1,7 @@
 """Reads expressions: one classifier over LiteRT, ONNX Runtime, Keras and the deepface package.
 
-The only inference file that imports them, and only when the first face is read. How faces are
-cut out is ``align``'s work; how models are trained lives in ``training``.
+The only inference file that runs models of expressions; their runtime is imported when one is
+loaded. How faces are cut out is ``align``'s work; how models are trained lives in ``training``.
 """
 
 # TensorFlow, Keras, LiteRT, ONNX Runtime and deepface are not typed.

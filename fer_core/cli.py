@@ -362,7 +362,7 @@ def _plain(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code: 0, 1, 2 or 3 as in ``errors``.
+    """Run the command line and exit with its code: as in ``errors``, or of the signal it heeded.
 
     Args:
         arguments: words after the program's name; None for those it was started with.

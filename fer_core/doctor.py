@@ -133,4 +133,4 @@ def _dataset(settings: Settings) -> str:
 
 def _jurisdiction(settings: Settings) -> str:
     place = settings.deployment.jurisdiction
-    return place or "not set: only recordings marked synthetic will be taken"
+    return place or "not set: only the bundled class, of made-up people, will be taken"

@@ -251,6 +251,8 @@ def _known(
     }
     if source.sidecar.title is not None:
         wanted["title"] = source.sidecar.title
+    if source.sidecar.layout is not None:
+        wanted["layout"] = source.sidecar.layout
     if source.started_at is not None:
         wanted["started_at"] = source.started_at
     # A very long name loses its end on the way to a folder's.

@@ -218,7 +218,7 @@ def _shown(settings: Settings) -> list[str]:
     said.append(
         f"Consent statement in every report: {consent}"
         if consent
-        else "No consent statement is on record; a banner in every report says so."
+        else "No consent statement is on record; a banner in every report of real people says so."
     )
     return said
 

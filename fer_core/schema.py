@@ -112,7 +112,7 @@ RECORDINGS: Final = _schema(
     Column("title", pa.string(), "title of the lecture", True),
     Column("started_at", _CLOCK, "start of the recording", True),
     Column("synthetic", pa.bool_(), "its people do not exist (declared in the sidecar)"),
-    Column("mode", pa.string(), "emotion, or presence where expressions may not be inferred"),
+    Column("mode", pa.string(), "emotion; presence where that may not be inferred; none if failed"),
     Column("jurisdiction", pa.string(), "ISO 3166 code of the deployment", True),
     Column("exemption", pa.string(), "medical or safety, with its written reason", True),
     Column("consent", pa.string(), "consent statement of the deployment", True),
@@ -173,7 +173,7 @@ RUNS: Final = _schema(
     Column("detect_cpu_s", pa.float64(), "CPU time while finding faces, s; exact for one worker"),
     Column("classify_cpu_s", pa.float64(), "CPU time while reading expressions, s; likewise"),
     Column("workers", pa.int16(), "segments worked on at once"),
-    Column("runner", pa.string(), "core, prefect or live"),
+    Column("runner", pa.string(), "core, prefect or live; none if reading never began"),
     Column("host", pa.string(), "name of the machine"),
 )
 

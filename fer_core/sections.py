@@ -361,7 +361,7 @@ def _accuracy(story: Story) -> str:
         return "" if story.presence else words("method.accuracy_unknown")
     return words(
         "method.accuracy_value",
-        accuracy=words.percent(measured["accuracy"]),
+        accuracy=words.percent(measured["accuracy_without_duplicates"]),
         faces=words.whole(measured["faces"]),
         small=words.percent(measured["by_size"]["24"]),
         ece=f"{measured['ece']:.3f}",

@@ -156,7 +156,7 @@ class Classification(Section):
     mirror: bool = Field(
         False,
         description="Read the mirror image of every face, too, and take the mean: twice the time, "
-        "for 0.03 points of accuracy more (measured, in the model card).",
+        "for some tenths of a point of accuracy at most (measured, in the model card).",
     )
     min_face_px: int = Field(
         36, ge=8, description="Least height of a face whose expression is read, pixels."

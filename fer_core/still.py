@@ -20,7 +20,7 @@ STILL_S: Final = 20
 
 STILL_GREY: Final = 1.5
 """Most that a picture changes from sample to sample, in grey levels of 255: what compression and
-flicker do. People breathe, blink and sway: measured on the bundled class and real clips in
+flicker do. People breathe, blink and sway: measured on the bundled class in
 ``docs/privacy.md``."""
 
 _SHARE: Final = 90

@@ -1,7 +1,7 @@
 """Worker processes: segments are looked at side by side, with one thread of every library each.
 
 Threads of one process get in each other's way, and two processes with one thread each read more
-than one with two (measured in ``docs/performance.md``). A worker is a plain child that ends with
+than one with two. A worker is a plain child that ends with
 its end of a pipe: none outlives whoever conducts, however that ends.
 """
 

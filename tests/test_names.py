@@ -54,6 +54,20 @@ def test_a_copy_keeps_the_rows_when_the_original_is_replaced(
     assert dict(rows["seconds"]) == {"class.mp4": 4, "copy.mp4": 12}
 
 
+@pytest.mark.parametrize(
+    ("column", "line", "value"),
+    [("layout", 'layout = "camera"', "camera"), ("title", 'title = "Waves"', "Waves")],
+)
+def test_what_a_sidecar_says_anew_is_taken(
+    column: str, line: str, value: str, night: Night, inbox: Path, tmp_path: Path
+) -> None:
+    assert night()[0] == 0
+    (inbox / "class.toml").write_text(line + "\n")
+    assert night()[0] == 0
+    assert list(Store(tmp_path / "out").all("recordings")[column]) == [value]
+    assert "Nothing has changed since it was done." in night()[1]
+
+
 def test_a_mended_sidecar_limit_or_permission_lifts_the_quarantine(
     night: Night, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,7 +151,7 @@ def custom_cnn() -> keras.Model:
 
 
 def resnet50() -> keras.Model:
-    """Return Keras' ResNet50 with our heads, at random; ``begin`` knows ImageNet's weights."""
+    """Return Keras' ResNet50 with our heads, at random; ``begin_with`` knows ImageNet's weights."""
     faces = keras.Input((FACE_SIZE_PX, FACE_SIZE_PX, 1), name="faces")
     # As the ImageNet weights know pictures: blue-green-red, each channel's mean taken away.
     x = layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68])(
