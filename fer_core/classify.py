@@ -305,18 +305,23 @@ def _environment(**values: str) -> Generator[None]:
                 os.environ[name] = value
 
 
+_silence: Final = threading.RLock()
+
+
 @contextmanager
 def silent_stderr() -> Generator[None]:
     """Discard what native code writes to the error stream.
 
     TensorFlow 2.21 reports the processor and missing GPU drivers before its own log level counts.
+    One at a time: the stream is the whole process's, and a second one would put back the first's.
     """
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    with _silence:
+        sys.stderr.flush()
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)

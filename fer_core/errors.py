@@ -17,8 +17,29 @@
 ``InputError`` and ``TransientError`` concern one recording: the night goes on without it.
 """
 
+import errno
 import textwrap
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+PASSING: Final = frozenset(
+    {
+        errno.EAGAIN,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINTR,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    }
+)
+"""What the system says when the machine, its disk or its network has trouble, not the file."""
 
 
 class LecturePulseError(Exception):

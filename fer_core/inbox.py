@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from fer_core import policy
-from fer_core.errors import InputError
+from fer_core.errors import PASSING, InputError, TransientError
 from fer_core.exclude import Exclusion, Offset
 from fer_core.folder import leads_out
 from fer_core.settings import Discovery
@@ -105,7 +105,7 @@ class Found:
 
     sources: tuple[Source, ...]
     waiting: tuple[Path, ...]
-    failed: tuple[tuple[Path, InputError], ...]
+    failed: tuple[tuple[Path, InputError | TransientError], ...]
 
 
 def discover(
@@ -127,12 +127,12 @@ def discover(
     """
     sources: list[Source] = []
     waiting: list[Path] = []
-    failed: list[tuple[Path, InputError]] = []
+    failed: list[tuple[Path, InputError | TransientError]] = []
     seen: set[Path] = set()
     for inbox, by_hand in _expanded(paths):
         try:
             candidates = _candidates(inbox, settings, failed, by_hand=by_hand)
-        except InputError as error:
+        except (InputError, TransientError) as error:
             failed.append((inbox, error))
             continue
         for path in candidates:
@@ -145,7 +145,7 @@ def discover(
                     waiting.append(path)
                     continue
                 sources.append(_source(real, settings))
-            except InputError as error:
+            except (InputError, TransientError) as error:
                 failed.append((path, error))
     sources.sort(key=lambda source: source.path)
     return Found(tuple(sources), tuple(waiting), tuple(failed))
@@ -157,7 +157,7 @@ def is_made_up(source: Source) -> bool:
         return False
     try:
         return (source.sha256 or content_sha256(source.path)) in policy.MADE_UP
-    except InputError:
+    except (InputError, TransientError):
         return False
 
 
@@ -165,7 +165,7 @@ def content_sha256(path: Path) -> str:
     """Return the sha256 of a recording as hex digits.
 
     Raises:
-        InputError: it cannot be read.
+        InputError, TransientError: it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -174,8 +174,13 @@ def content_sha256(path: Path) -> str:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: OSError) -> InputError:
-    """Say that the system would not open a file, and why."""
+def unreadable(path: Path, error: OSError) -> InputError | TransientError:
+    """Say that the system would not open a file, and why: the file's fault, or the machine's."""
+    if error.errno in PASSING:
+        return TransientError(
+            f"{path.name!r} cannot be read now: {error.strerror}.",
+            hint="The machine, its disk or its network has trouble; the next run tries again.",
+        )
     return InputError(
         f"{path.name!r} cannot be read: {error.strerror or error}.",
         hint="Check that the file exists and that this user may read it.",
@@ -208,7 +213,11 @@ def is_there(path: Path) -> bool:
 
 
 def _candidates(
-    inbox: Path, settings: Discovery, failed: list[tuple[Path, InputError]], *, by_hand: bool
+    inbox: Path,
+    settings: Discovery,
+    failed: list[tuple[Path, InputError | TransientError]],
+    *,
+    by_hand: bool,
 ) -> list[Path]:
     try:
         mode = inbox.stat().st_mode

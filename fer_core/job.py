@@ -15,7 +15,7 @@ from fer_core import arrivals, assets, audit, exclude, inbox, policy, retention,
 from fer_core.address import address_of, is_url, path_of
 from fer_core.assets import ModelAsset
 from fer_core.conclude import Recorded
-from fer_core.errors import InputError
+from fer_core.errors import InputError, TransientError
 from fer_core.exclude import Exclusion
 from fer_core.inbox import Source
 from fer_core.policy import Permission
@@ -286,7 +286,7 @@ def _holds(path: Path, sha256: str, store: Store) -> bool:
         return arrivals.content_of(path, store.root) == sha256
     try:
         return inbox.content_sha256(path) == sha256
-    except InputError:
+    except (InputError, TransientError):
         return False
 
 

@@ -30,6 +30,7 @@ from fer_core import (
     underway,
     workers,
 )
+from fer_core.errors import LecturePulseError
 from fer_core.inbox import Source
 from fer_core.outcome import Night, Outcome
 from fer_core.settings import Run, Settings
@@ -177,4 +178,9 @@ def _draw_again(store: Store, settings: Settings, worked_on: Sequence[str]) -> N
     courses = [row["course"] for row in rows]
     for row in rows:
         if courses.count(row["course"]) > 1:
-            pages.write_lecture(store, row["recording_id"], settings)
+            try:
+                pages.write_lecture(store, row["recording_id"], settings)
+            except LecturePulseError:
+                raise
+            except Exception:  # noqa: BLE001 - the page from before stands, and so does the night
+                _log.exception("cannot draw the page of %s again", row["source_name"])

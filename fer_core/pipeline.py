@@ -228,6 +228,12 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
 
 def _cut_short(job: Job, observations: Observations) -> InputError | None:
     end_s, limits = observations.content_end_s, job.settings.video
+    samples = observations.samples
+    if lost_s := (int(samples[-1]) + 1 - len(samples)) // observations.rate_hz:
+        return InputError(
+            f"{lost_s} s in the midst of {job.source.path.name!r} cannot be decoded.",
+            hint="The other seconds are kept. If a player shows those, run again with --force.",
+        )
     if end_s >= limits.max_duration_s:
         return InputError(
             f"{job.source.path.name!r} is longer than {limits.max_duration_s} s; only those were "

@@ -6,7 +6,6 @@ memory, and never left behind.
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import select
@@ -21,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO, Final, Self, TypeVar, cast
 
-from fer_core.errors import EnvironmentProblem, TransientError
+from fer_core.errors import PASSING, EnvironmentProblem, TransientError
 
 _CHUNK_BYTES: Final = 1 << 16
 _LINE_BYTES: Final = 4096
@@ -275,11 +274,14 @@ def _confine(pid: int, max_memory_mb: int | None) -> None:
         limits[resource.RLIMIT_AS] = max_memory_mb * 1_000_000
     for kind, most in limits.items():
         with suppress(ProcessLookupError):  # it has ended already
-            resource.prlimit(pid, kind, (most, most))
+            _, allowed = resource.prlimit(pid, kind)
+            # Only an administrator may raise it.
+            limit = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+            resource.prlimit(pid, kind, (limit, limit))
 
 
 def _not_started(program: str, error: OSError) -> EnvironmentProblem | TransientError:
-    if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+    if error.errno in PASSING:
         return TransientError(
             f"{program} could not be started: {error.strerror}.",
             hint="The machine is short of memory, processes or open files; run fewer workers.",

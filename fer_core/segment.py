@@ -30,6 +30,7 @@ from fer_core import (
     video,
 )
 from fer_core.detect import QuickSearch, YuNet
+from fer_core.errors import TransientError
 from fer_core.exclude import Exclusion
 from fer_core.folder import explained, need_space
 from fer_core.records import THUMBNAIL_PX, Faces, Observations, Segment, VideoInfo
@@ -75,11 +76,13 @@ def look(footage: Footage, segment: Segment) -> Path:
 
     Raises:
         InputError: no picture of this segment can be decoded.
-        TransientError: the decoder was killed or timed out.
+        TransientError: the decoder was killed or timed out, or broke off for the first time.
         Stopped: the run has to end; what was seen is kept.
     """
     rate = footage.settings.sampling.rate_hz
-    path = footage.work / f"segment-{segment.index:04d}.npz"
+    # By its seconds: with other workers, the run that goes on cuts the recording elsewhere.
+    end = "end" if segment.end_s is None else segment.end_s
+    path = footage.work / f"segment-{segment.start_s}-{end}.npz"
     if (stored := checkpoint.restore(path)) and _fits(stored[0], segment, rate):
         progress.tell("advanced", footage.name, len(stored[0].samples) / rate)
         return path
@@ -94,6 +97,8 @@ def look(footage: Footage, segment: Segment) -> Path:
     seen, effort, whole = _see(footage, segment)
     if not whole and not len(seen.samples):
         raise stopping.Stopped
+    if whole:
+        _try_twice(footage, segment, seen, path.with_suffix(".short"))
     parts.append((seen, effort))
     observations = Observations.concat([part for part, _ in parts])
     need_space(footage.work, footage.settings.run.min_free_mb)
@@ -103,6 +108,22 @@ def look(footage: Footage, segment: Segment) -> Path:
     if not whole:
         raise stopping.Stopped
     return path
+
+
+def _try_twice(footage: Footage, segment: Segment, seen: Observations, mark: Path) -> None:
+    """Have a segment looked at once more if it broke off where the file goes on.
+
+    Damage looks like that, but so does a decoder without memory, which need not say so.
+    """
+    if segment.end_s is None or seen.content_end_s >= segment.end_s or mark.exists():
+        return
+    if video.has_more(footage.info, segment.end_s, footage.ffmpeg, footage.settings.video):
+        with explained(mark):
+            mark.touch()
+        raise TransientError(
+            f"The pictures of {footage.name!r} broke off at {seen.content_end_s:.0f} s.",
+            hint="The machine may be short of memory; or the recording is damaged there.",
+        )
 
 
 def _fits(stored: Observations, segment: Segment, rate_hz: int) -> bool:

@@ -95,16 +95,23 @@ class _Crew:
         worker = self._places.get()
         try:
             worker = worker or _Worker()
-            return worker.look(footage, part)
-        except _GoneError as gone:
+            answer = worker.look(footage, part)
+        except BaseException as fault:
+            # It may still be busy with this part: what it says next must not be taken for the
+            # answer to another.
             how = worker.end() if worker else None
             worker = None
+            if not isinstance(fault, _GoneError):
+                raise
             raise TransientError(
                 f"A worker process ended while it read {footage.name!r} (exit status {how}).",
                 hint="The machine may be short of memory: run fewer workers.",
-            ) from gone
+            ) from fault
         finally:
             self._places.put(worker)
+        if isinstance(answer, _Raised):
+            raise answer.fault
+        return answer
 
     def dismiss(self) -> None:
         for _ in range(self._count):
@@ -123,7 +130,10 @@ class _Worker:
     """One child process, as seen by its conductor; used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._pipe, theirs = Pipe()
+        try:
+            self._pipe, theirs = Pipe()
+        except OSError as error:
+            raise _not_started(error) from error
         here = str(Path(__file__).resolve().parents[1])
         path = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
@@ -138,33 +148,25 @@ class _Worker:
             )
         except OSError as error:
             self._pipe.close()
-            raise EnvironmentProblem(
-                f"A worker process could not be started: {error.strerror}.",
-                hint="The machine is short of memory or processes; set run.workers to 1.",
-            ) from error
+            raise _not_started(error) from error
         finally:
             theirs.close()
 
-    def look(self, footage: Footage, part: Segment) -> Path:
-        answer: progress.Event | Path | _Raised
-        try:
+    def look(self, footage: Footage, part: Segment) -> Path | _Raised:
+        answer: progress.Event | Path | _Raised | None
+        with _missing():
             self._pipe.send((footage, part))
-            stopped = False
-            while True:
+        stopped = False
+        while True:
+            with _missing():
                 if stopping.requested.is_set() and not stopped:
                     stopped = True
                     self._pipe.send(None)
-                if not self._pipe.poll(_LOOK_S):
-                    continue
-                answer = self._pipe.recv()
-                if not isinstance(answer, progress.Event):
-                    break
+                answer = self._pipe.recv() if self._pipe.poll(_LOOK_S) else None
+            if isinstance(answer, progress.Event):
                 progress.tell(answer.kind, answer.name, answer.amount)
-        except (EOFError, OSError) as error:
-            raise _GoneError from error
-        if isinstance(answer, _Raised):
-            raise answer.fault
-        return answer
+            elif answer is not None:
+                return answer
 
     def dismiss(self) -> None:
         """End the process at once: it has nothing to do, and may still be starting."""
@@ -179,6 +181,22 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self._child.kill()
             return self._child.wait()
+
+
+@contextmanager
+def _missing() -> Generator[None]:
+    """Take a broken pipe for what it means: nobody is there."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise _GoneError from error
+
+
+def _not_started(error: OSError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"A worker process could not be started: {error.strerror}.",
+        hint="The machine is short of memory, processes or open files; set run.workers to 1.",
+    )
 
 
 class _Raised:

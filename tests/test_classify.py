@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -233,6 +235,21 @@ def test_the_deepface_package_reads_through_the_same_door(tmp_path, monkeypatch,
     assert seen["images"][2, 5, 7].tolist() == pytest.approx([crops[2, 5, 7] / 255] * 3)
     assert os.environ["DEEPFACE_HOME"] == "/elsewhere"
     assert "DEEPFACE_BACKEND_ENGINE" not in os.environ
+
+
+def test_the_error_stream_comes_back_from_two_who_silence_it_at_once():
+    before = os.fstat(2)
+    both = threading.Barrier(2)
+
+    def silence(wait_s):
+        both.wait(10)
+        time.sleep(wait_s)
+        with classify.silent_stderr():
+            time.sleep(0.1)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(silence, (0.0, 0.05)))
+    assert os.path.samestat(os.fstat(2), before)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fer_core import cli, failures, pipeline
+from fer_core import cli, failures, inbox, pipeline, video
 from fer_core.errors import InputError, StoreError, TransientError
 from fer_core.folder import need_space
+from fer_core.settings import Discovery, Video
 from fer_core.store import Store
 from tests import clips
 
@@ -165,3 +167,26 @@ def test_errors_keep_their_detail_across_processes() -> None:
     error = InputError("a", hint="b", detail="c")
     again = error.__reduce__()[0](*error.__reduce__()[1])
     assert (again.message, again.hint, again.detail) == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT])
+def test_trouble_of_the_machine_is_no_fault_of_the_recording(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"x")
+    ffmpeg = video.find_ffmpeg(None)
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", failing)
+        with pytest.raises(TransientError, match="cannot be read now"):
+            inbox.content_sha256(path)
+        with pytest.raises(TransientError, match="cannot be read now"):
+            video.probe(path, ffmpeg, Video())
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "resolve", failing)
+        ((_, error),) = inbox.discover([path], Discovery()).failed
+    assert isinstance(error, TransientError)

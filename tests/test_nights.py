@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_core import config, nights, pipeline, stopping
+from fer_core import config, nights, pages, pipeline, stopping
 from fer_core.errors import StoreError
 from fer_core.inbox import Source
 from fer_core.outcome import Night, Outcome
@@ -70,6 +70,31 @@ def test_four_at_once_make_what_one_after_the_other_makes(folder: Path, tmp_path
     for path in apart.out.glob("reports/maths/*.html"):
         if path.stem != failed:
             assert (together.out / path.relative_to(apart.out)).read_bytes() == path.read_bytes()
+
+
+def test_a_page_that_cannot_be_drawn_again_costs_no_night(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = settings_of(tmp_path, 4)
+    real, drawn = pages.write_lecture, list[str]()
+
+    def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
+        drawn.append(recording_id)
+        if drawn.count(recording_id) > 1:
+            raise ZeroDivisionError
+        return real(store, recording_id, settings)
+
+    monkeypatch.setattr(pages, "write_lecture", write_lecture)
+    ended = night(folder, settings)
+    assert max(map(drawn.count, drawn)) == 2
+    assert [o.status for o in ended.outcomes] == ["done", "done", "done", "skipped", "failed"]
+    assert ended.index.is_file()
+    assert Store(settings.out).last_night() is not None
+    assert caplog.text.count("cannot draw the page of") == 4
+    caplog.clear()
 
 
 def test_what_stops_one_stops_the_night(folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The guard around child programs, tried on small shell and Python programs."""
 
 import os
+import resource
 import sys
 import threading
 import time
@@ -169,6 +170,24 @@ def test_a_child_takes_no_more_memory_than_it_may():
     output, ended = process.run(program, limit_s=30, max_output_bytes=100, max_memory_mb=500)
     assert output == b""
     assert ended.tail[-1] == "MemoryError"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Linux")
+def test_no_limit_is_raised_above_the_one_there_is(monkeypatch):
+    # As an administrator has set it for this user, who may lower it only.
+    allowed, given = 3_000_000_000, {}
+
+    def prlimit(pid, kind, limits=None):
+        if limits is None:
+            return (allowed, allowed if kind == resource.RLIMIT_AS else resource.RLIM_INFINITY)
+        given[kind] = limits
+        return limits
+
+    monkeypatch.setattr(process.resource, "prlimit", prlimit)
+    for most_mb, expected in ((4096, allowed), (500, 500_000_000)):
+        process.run(sh("true"), limit_s=30, max_output_bytes=1, max_memory_mb=most_mb)
+        assert given[resource.RLIMIT_AS] == (expected, expected)
+        assert given[resource.RLIMIT_CORE] == (0, 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Linux")

@@ -189,7 +189,7 @@ def test_a_schedule_survives_its_ends_and_gives_the_tables_of_the_core(home):
     assert serving.wait(signal.SIGTERM) < 30
     assert serving.process.returncode == 0
     none_left(serving.process.pid, serving.url)
-    assert [path.name for path in work()] == ["segment-0000.begun"], serving.said
+    assert [path.name for path in work()] == ["segment-0-end.begun"], serving.said
     assert not list(out.glob("tables/*"))
     assert "Traceback" not in "".join(serving.said)
 

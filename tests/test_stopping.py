@@ -152,7 +152,7 @@ def test_a_run_told_to_stop_keeps_what_it_saw(
         with pytest.raises(stopping.Stopped), progress.listening(listener):
             one_recording(inbox, out, flags)
         (begun,) = out.glob("work/*/*/*")
-        assert begun.name == "segment-0000.begun"
+        assert begun.name == "segment-0-end.begun"
         stored = checkpoint.restore(begun)
         assert stored is not None
         kept.append(len(stored[0].samples))

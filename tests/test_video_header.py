@@ -104,6 +104,23 @@ def test_a_year_nobody_set_is_no_time(folder):
     assert look(write_clip(folder / "year.mkv", steady(25, 1), options).path).created is None
 
 
+@pytest.mark.parametrize(
+    ("told", "created"),
+    [
+        ("2026-11-03T09:30:00-02:00", datetime(2026, 11, 3, 11, 30, tzinfo=UTC)),
+        ("9999-12-31T23:00:00-02:00", None),
+        ("9999-12-31T23:59:50Z", None),
+        ("0001-01-01T00:00:00+14:00", None),
+    ],
+)
+def test_the_ends_of_all_dates_are_no_time(told, created, folder):
+    # ffmpeg writes true dates only under the name that is read.
+    options = (*H264, "-metadata", f"CREATION_TIMX={told}")
+    path = write_clip(folder / "last.mkv", steady(25, 1), options).path
+    path.write_bytes(path.read_bytes().replace(b"CREATION_TIMX", b"CREATION_TIME"))
+    assert look(path).created == created
+
+
 def test_cover_art_is_not_the_video(folder, library):
     cover = folder / "cover.png"
     ffmpeg("-f", "lavfi", "-i", "testsrc=s=400x400", "-frames:v", "1", cover)

@@ -153,7 +153,7 @@ def test_an_ffmpeg_that_hangs_is_killed(library, fake, monkeypatch, children):
     monkeypatch.setattr(header, "GRACE_S", 0.2)
     monkeypatch.setattr(sampler, "GRACE_S", 0.2)
     stuck = fake("exec sleep 600")
-    with pytest.raises(InputError, match="could not be read within"):
+    with pytest.raises(TransientError, match="could not be read within"):
         probe(path, stuck, LIMITS)
     with (
         pytest.raises(TransientError, match="got stuck"),
@@ -162,6 +162,20 @@ def test_an_ffmpeg_that_hangs_is_killed(library, fake, monkeypatch, children):
         list(frames)
     assert len(children) == 2
     assert all(is_gone(child) for child in children)
+
+
+def test_pictures_that_memory_does_not_hold_end_the_wait(library, monkeypatch):
+    def none_left(*_):
+        raise MemoryError
+
+    info = library.info("steady.mp4")
+    # What reads the packets first reads in chunks.
+    monkeypatch.setattr(process.Child, "read_into", none_left)
+    with (
+        pytest.raises(TransientError, match="no memory for a picture"),
+        Sampler(info, WHOLE, 1, find_ffmpeg(None), Video(skip_unneeded=False)) as frames,
+    ):
+        list(frames)
 
 
 def test_an_ffmpeg_that_cannot_be_started_is_a_problem_of_the_machine(library, tmp_path):

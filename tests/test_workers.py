@@ -12,19 +12,22 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_core import config, nights, pipeline, progress, stopping, workers
-from fer_core.errors import InputError
+from fer_core import config, nights, pipeline, progress, segment, stopping, workers
+from fer_core.errors import EnvironmentProblem, InputError
 from fer_core.inbox import Source
+from fer_core.job import Job
 from fer_core.outcome import Outcome
+from fer_core.pipeline import SegmentResult
 from fer_core.settings import Video
 from fer_core.store import Store
-from fer_core.video import plan_segments
+from fer_core.video import find_ffmpeg, plan_segments
 from tests import clips
 from tests.factories import examples
 from tests.test_faults import contents
@@ -43,7 +46,7 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def night(inbox: Path, out: Path, **run: float) -> Outcome:
+def night(inbox: Path, out: Path, **run: float | str) -> Outcome:
     """Read the recording in this process, the way a night does."""
     flags = {
         "out": str(out),
@@ -51,7 +54,7 @@ def night(inbox: Path, out: Path, **run: float) -> Outcome:
         "discovery.settle_s": 0,
         "run.min_free_mb": 0,
         "run.retry_delay_s": 0,
-    } | {f"run.{name}": value for name, value in run.items()}
+    } | {name if "." in name else f"run.{name}": value for name, value in run.items()}
     settings = config.load(None, flags).settings
 
     def one(source: Source) -> Outcome:
@@ -146,6 +149,96 @@ def test_a_worker_that_is_killed_costs_nothing(
         assert night(inbox, tmp_path, workers=2).status == "done"
     assert killed
     assert contents(tmp_path) == alone
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_with_fewer_workers(
+    inbox: Path, tmp_path: Path, alone: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_only(job: Job) -> list[SegmentResult]:
+        assert [(part.start_s, part.end_s) for part in job.segments] == [(0, 40), (40, None)]
+        segment.look(job.footage, job.segments[0])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "in_threads", first_only)
+        with pytest.raises(KeyboardInterrupt):
+            night(inbox, tmp_path, workers=2)
+    assert list(tmp_path.glob("work/*/*/*.npz"))
+    assert night(inbox, tmp_path, workers=1).status == "done"
+    assert contents(tmp_path) == alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_decoder_that_breaks_off_is_tried_once_more(
+    times: int, inbox: Path, tmp_path: Path, alone: dict[str, bytes]
+) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    for number in range(times):
+        (left / str(number)).touch()
+    dying = tmp_path / "ffmpeg"
+    real = find_ffmpeg(None).path
+    dying.write_text(f"""#!/bin/sh
+case "$*" in *rawvideo*"-frames:v 41"*)
+  next=$(ls '{left}' | head -n 1)
+  if [ "$next" ]; then
+    rm '{left}'/$next
+    '{real}' "$@" | head -c $((960 * 540 * 3 * 25))
+    exit 244
+  fi
+esac
+exec '{real}' "$@"
+""")
+    dying.chmod(0o755)
+    out = tmp_path / "out"
+    outcome = night(inbox, out, workers=2, **{"video.ffmpeg": str(dying)})
+    assert len(list(left.iterdir())) == max(0, times - 2)
+    if times == 1:
+        assert outcome.status == "done"
+        assert contents(out) == alone
+    else:
+        assert outcome.status == "partial"
+        assert outcome.message == "15 s in the midst of 'class.mp4' cannot be decoded."
+        assert Store(out).all("recordings")["seconds_without_frames"].tolist() == [15]
+
+
+@pytest.mark.slow
+def test_a_worker_that_still_looks_at_one_part_is_given_no_other(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(event: progress.Event) -> None:
+        if event.kind == "advanced":
+            raise OSError(28, "no space left for the log")
+
+    def each(job: Job) -> list[SegmentResult]:
+        with progress.listening(broken), pytest.raises(OSError, match="for the log"):
+            workers.delegate(job.footage, job.segments[0])
+        return [workers.delegate(job.footage, job.segments[1])]
+
+    monkeypatch.setattr(pipeline, "in_threads", each)
+    night(inbox, tmp_path, workers=2)
+    seconds = Store(tmp_path).all("seconds")
+    assert seconds[seconds["frames"] > 0]["second"].min() == 40
+
+
+def test_no_worker_stays_if_not_all_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def scarce() -> object:
+        if made:
+            raise OSError(24, "Too many open files")
+        made.append(Pipe())
+        return made[0]
+
+    monkeypatch.setattr(workers, "Pipe", scarce)
+    with (
+        pytest.raises(EnvironmentProblem, match="could not be started: Too many open files"),
+        workers.employed(2),
+    ):
+        pass
+    assert running(os.getpid()) == []
 
 
 @pytest.mark.slow

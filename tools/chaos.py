@@ -29,9 +29,9 @@ from fer_core.store import Store  # noqa: E402
 from fer_core.video import find_ffmpeg  # noqa: E402
 
 EVENTS = (
-    "work/*/*/segment-0000.npz",
-    "work/*/*/segment-0001.npz.*.part",
-    "work/*/*/segment-0001.npz",
+    "work/*/*/segment-0-*.npz",
+    "work/*/*/segment-1?-*.npz.*.part",
+    "work/*/*/segment-1?-*.npz",
     "tables/seconds/*/*/.*.part",
     "tables/seconds/*/*/*.parquet",
     "tables/marks/*/*/*.parquet",

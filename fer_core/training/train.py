@@ -91,7 +91,9 @@ class Batches:
         }
         share = np.float32(recipe.teacher_share)
         for head, probs in self._taught.items():
-            targets[head] = (1 - share) * targets[head] + share * probs[rows]
+            # Where nobody voted, the teacher's share is all there is; a target sums to one.
+            own = targets[head] * (1 - share)
+            targets[head] = own + (1 - own.sum(axis=1, keepdims=True)) * probs[rows]
             # A face that nobody voted on is as good as any other for learning from a teacher.
             weights[head] = (1 - share) * weights[head] + share
         return faces.astype(np.float32)[..., None], targets, weights

@@ -7,13 +7,14 @@ presentation time.
 from fer_core.video.header import probe
 from fer_core.video.program import Ffmpeg, bare_decode, find_ffmpeg
 from fer_core.video.sampler import Sampler, output_size
-from fer_core.video.timeline import is_cut_short, plan_segments
+from fer_core.video.timeline import has_more, is_cut_short, plan_segments
 
 __all__ = [
     "Ffmpeg",
     "Sampler",
     "bare_decode",
     "find_ffmpeg",
+    "has_more",
     "is_cut_short",
     "output_size",
     "plan_segments",

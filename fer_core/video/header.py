@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fer_core import process
-from fer_core.errors import InputError
+from fer_core.errors import InputError, TransientError
 from fer_core.records import Chapter, VideoInfo
 from fer_core.settings import Video
 from fer_core.video import program
@@ -29,6 +29,7 @@ _STREAM = re.compile(
 )
 _SIZE = re.compile(r", (\d+)x(\d+)[ ,]")
 _RATE = re.compile(r", ([\d.]+) fps")
+_NO_YEAR: Final = 3000
 _NOT_PICTURES = ("(attached pic)", "(timed thumbnails)", "(still image)")
 
 
@@ -42,7 +43,7 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
 
     Raises:
         InputError: this is no recording that can be used; the message says why.
-        TransientError: ffmpeg was killed.
+        TransientError: ffmpeg was killed or did not answer; the machine has trouble.
         EnvironmentProblem: ffmpeg cannot be started.
     """
     path = path.absolute()
@@ -135,7 +136,8 @@ def _ask(path: Path, command: list[str], wanted: re.Pattern[str], limits: Video)
             claim=claim,
         )
     except TimeoutError:
-        raise InputError(
+        # A good file on a busy disk, more often than a bad one: it must not be given up for ever.
+        raise TransientError(
             f"{program.name_of(path)} could not be read within {GRACE_S:.0f} seconds.",
             hint="Its disk may be slow or gone; otherwise the file is damaged.",
         ) from None
@@ -229,9 +231,11 @@ def _as_utc(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    # Zero in MP4 is 1904, in most others 1970: nobody set it.
-    return moment if moment.year > 1970 else None
+    # Zero in MP4 is 1904, in most others 1970: nobody set it. Nor did anybody the end of all dates,
+    # where another time zone is out of the calendar.
+    if not 1970 < moment.year < _NO_YEAR:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _clean(text: str) -> str:

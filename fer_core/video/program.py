@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import ffmpeg as _ffmpeg_python  # pyright: ignore[reportMissingTypeStubs]
 
 from fer_core import process
-from fer_core.errors import EnvironmentProblem, InputError, TransientError
+from fer_core.errors import PASSING, EnvironmentProblem, InputError, TransientError
 from fer_core.settings import Video
 
 _builder: Any = _ffmpeg_python
@@ -191,6 +191,7 @@ def check_file(path: Path) -> int:
 
     Raises:
         InputError: it is something else; opening a FIFO would hang.
+        TransientError: the machine has trouble, not the file.
     """
     name = name_of(path)
     try:
@@ -203,6 +204,11 @@ def check_file(path: Path) -> int:
             pass
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise TransientError(
+                f"{name} cannot be read now: {why}.",
+                hint="The machine, its disk or its network has trouble; run again.",
+            ) from error
         hint = "Check its permissions." if isinstance(error, PermissionError) else "Check the path."
         raise InputError(f"{name} cannot be read: {why}.", hint=hint) from error
     if found.st_size == 0:

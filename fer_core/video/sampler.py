@@ -301,7 +301,7 @@ class _Decode:
         self._images: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(
             max(1, min(ahead, _READ_AHEAD_FRAMES))
         )
-        self._stuck: TimeoutError | None = None
+        self._fault: Exception | None = None
         self._child = process.Child(
             command, limit_s=limit_s, max_memory_mb=max_memory_mb, claim=log.claim
         )
@@ -318,7 +318,7 @@ class _Decode:
         """Return the next picture, or None at the end.
 
         Raises:
-            TransientError: the decoder was killed or stuck, so that this is not the end.
+            TransientError: the decoder was killed or stuck, or there is no memory: not the end.
         """
         image = self._images.get()
         if image is None:
@@ -331,13 +331,18 @@ class _Decode:
 
     def _finish(self) -> None:
         try:
-            if self._stuck is not None:
-                raise self._stuck
+            if self._fault is not None:
+                raise self._fault
             ended = self._child.finish()
         except TimeoutError as error:
             raise TransientError(
                 f"The decoder got stuck in {program.name_of(self._path)}: {error}.",
                 hint="The machine may be overloaded; raise the setting video.timeout_factor.",
+            ) from error
+        except MemoryError as error:
+            raise TransientError(
+                f"There was no memory for a picture of {program.name_of(self._path)}.",
+                hint="The machine is short of memory: run fewer workers.",
             ) from error
         self.log.end()
         program.raise_if_killed(self._path, ended)
@@ -359,6 +364,6 @@ class _Decode:
                 if self._child.read_into(buffer) < len(buffer):
                     break
                 self._images.put(image)
-        except TimeoutError as error:
-            self._stuck = error
+        except Exception as error:  # noqa: BLE001 - raised again where the picture is waited for
+            self._fault = error
         self._images.put(None)

@@ -85,6 +85,12 @@ def is_cut_short(
     return end_s is None or end_s < declared_s - _SLACK_S
 
 
+def has_more(info: VideoInfo, at_s: float, ffmpeg: Ffmpeg, limits: Video) -> bool:
+    """Whether a file holds pictures beyond a time, whether they can be decoded or not."""
+    end_s = data_end_s(info, ffmpeg, limits, str(info.stream_index))
+    return end_s is not None and end_s > at_s + _SLACK_S
+
+
 def data_end_s(info: VideoInfo, ffmpeg: Ffmpeg, limits: Video, *streams: str) -> float | None:
     """Return the presentation time at which the data in the file ends, without decoding."""
     source = open_timed(info, limits)

@@ -237,6 +237,22 @@ def test_a_teacher_has_its_share_in_what_is_learned(data):
     assert np.array_equal(targets["fer2013"], alone["fer2013"])
 
 
+def test_where_nobody_voted_the_teacher_is_all_there_is(data):
+    recipe = replace(RECIPE, teacher_share=0.25)
+    taught = {"consensus": np.random.default_rng(0).dirichlet(np.ones(7), len(data))}
+    votes, weight = data.votes.copy(), data.weight.copy()
+    votes[::2], weight[::2] = 0, 0
+    rows = np.random.default_rng([recipe.seed, 1]).permutation(len(data))[16:24]
+    unvoted = rows % 2 == 0
+    assert 0 < unvoted.sum() < len(rows)
+    partly = replace(data, votes=votes, weight=weight)
+    _, targets, weights = Batches(partly, recipe, 1, taught)[2]
+    np.testing.assert_allclose(targets["consensus"].sum(axis=1), 1, rtol=1e-5)
+    given = taught["consensus"][rows][unvoted]
+    np.testing.assert_allclose(targets["consensus"][unvoted], given, rtol=1e-5)
+    np.testing.assert_allclose(weights["consensus"][unvoted], 0.25, rtol=1e-5)
+
+
 def test_the_teacher_reads_each_face_once_as_it_is(data, tmp_path):
     shown = []
 
