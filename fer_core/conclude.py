@@ -122,10 +122,10 @@ def conclude(
     observations, tracks = still.without(observations, tracks, pictures)
     tracks = track.shuffled(tracks, about.sha256 or recording_id)
     people = engagement.by_person(observations, tracks, length, settings)
-    values = engagement.aggregate(observations, people, settings)
+    layouts = sorted({sample // observations.rate_hz for sample in tracks.layout_changes})
+    values = engagement.aggregate(observations, people, settings, layouts)
     if about.model is None:  # nobody was read, and so nobody uncertain
         values = replace(values, uncertain=np.full(length, np.nan, np.float32))
-    layouts = sorted({sample // observations.rate_hz for sample in tracks.layout_changes})
     not_slides = [*layouts, *exclude.edges(about.exclusions)]
     shown = slides.slide_changes(observations, about.size_px, layout_changes=not_slides)
     found = moments.find(

@@ -6,6 +6,7 @@ faces come from and where rows go is other rooms' work.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from fer_core.records import EMOTIONS, Observations
 from fer_core.settings import Classification, Engagement, Settings
+from fer_core.spread import widening
 from fer_core.track import Tracks
 
 # A frontal face, millimetres, the person's right eye first: x to the person's left, y down, z
@@ -25,6 +27,7 @@ _POSE = np.asarray(np.linalg.pinv(_FACE_MM - _FACE_MM.mean(axis=0)), np.float64)
 _YAW_LIMIT_DEG = 45.0
 _PITCH_LIMIT_DEG = 30.0
 _BLOCK = 4096
+_ENDS = (0.025, 0.975)
 
 
 def head_pose(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -176,25 +179,39 @@ class Seconds:
     suppressed: NDArray[np.bool_]
 
 
-def aggregate(observations: Observations, people: People, settings: Settings) -> Seconds:
+def aggregate(
+    observations: Observations,
+    people: People,
+    settings: Settings,
+    layout_changes: Collection[int] = (),
+) -> Seconds:
     """Average people into seconds and withhold what the minimum group and coverage demand.
 
     No usable face gives NULL, never 0. Where fewer people than ``privacy.min_group`` were visible
     or scored, values are withheld and ``suppressed`` is true: the mean of one is that one. Only
     people seen in the same picture count as several: within one second the same person may have
     two tracks, before and after a layout change, say.
+
+    Args:
+        observations: all faces of the recording.
+        people: what each track showed.
+        settings: minimum group, coverage, replicates and seed.
+        layout_changes: seconds in which all tracks begin anew: they count whom one picture shows.
     """
     least = settings.privacy.min_group
     seconds = people.visible.shape[1]
     faces = people.visible.sum(axis=0)
     scored = people.scored.sum(axis=0)
+    read = scored.copy()
     some = scored > 0
 
     def crowd(use: NDArray[np.bool_]) -> NDArray[np.int64]:
         return _most_at_once(observations, use, seconds)
 
-    too_few = crowd(np.ones_like(people.face_scored)) < least
-    too_few_scored = crowd(people.face_scored) < least
+    together, read_together = crowd(np.ones_like(people.face_scored)), crowd(people.face_scored)
+    twice = np.array(sorted(layout_changes), np.intp)
+    faces[twice], scored[twice] = together[twice], read_together[twice]
+    too_few, too_few_scored = together < least, read_together < least
     suppressed = ((faces > 0) & too_few) | (some & too_few_scored)
     given = some & ~suppressed
     covered = given & (scored >= settings.engagement.min_coverage * faces)
@@ -209,7 +226,7 @@ def aggregate(observations: Observations, people: People, settings: Settings) ->
     facing_mean = _ratio(np.nansum(people.facing, axis=0), facing_known, told)
     uncertain = _ratio(faces - scored, faces, (faces > 0) & ~suppressed)
 
-    engagement = _ratio(np.nansum(people.index, axis=0), scored, covered)
+    engagement = _ratio(np.nansum(people.index, axis=0), read, covered)
     low, high, whole = interval(people.index, covered, settings.engagement)
     mean = float(engagement[covered].mean(dtype=np.float64)) if covered.any() else np.nan
     return Seconds(
@@ -240,10 +257,15 @@ def _most_at_once(
 def interval(
     index: NDArray[np.float32], wanted: NDArray[np.bool_], settings: Engagement
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[float, float]]:
-    """Return the 2.5 % and 97.5 % ends of each second's mean, and of their mean, resampling people.
+    """Return the ends of the 95 % interval of each second's mean, and of their mean.
 
     Cluster bootstrap: whole tracks are drawn with replacement, the same draw for every second,
-    because people, not frames, are the sample.
+    because people, not frames, are the sample. The 2.5 % and 97.5 % percentiles are widened since
+    people are few (``spread``); of one alone nothing can be said, and the interval is 0 to 1.
+
+    A track is no person: whoever leaves the picture, or is rearranged, comes back as another one,
+    and many pieces would look like many people. The interval of the whole is therefore that of as
+    many people as a typical second shows.
 
     Args:
         index: ``(tracks, seconds)``, NaN where not scored.
@@ -263,6 +285,7 @@ def interval(
     counts = draw.multinomial(tracks, np.full(tracks, 1 / tracks), settings.replicates)
     counts = counts.astype(np.float32)
     whole, seen = np.zeros(len(counts)), np.zeros(len(counts))
+    sum_of_means, seconds_of = 0.0, np.zeros(tracks)
     for start in range(0, len(columns), _BLOCK):
         block = columns[start : start + _BLOCK]
         values = index[:, block]
@@ -275,11 +298,31 @@ def interval(
         seen += (number > 0).sum(axis=1)
         means.sort(axis=0)
         valid = (number > 0).sum(axis=0)
-        for end, share in zip(ends, (0.025, 0.975), strict=True):
-            at = np.maximum(np.rint(share * (valid - 1)), 0).astype(np.int64)
-            end[block] = np.round(means[at, np.arange(len(block))], 6)
-    low, high = np.quantile(whole[seen > 0] / seen[seen > 0], [0.025, 0.975]).round(6).tolist()
+        at = np.maximum(np.rint(np.array(_ENDS)[:, None] * (valid - 1)), 0).astype(np.int64)
+        people = known.sum(axis=0).astype(np.float64)
+        mean = np.where(known, values, 0).sum(axis=0, dtype=np.float64) / people
+        ends[:, block] = _widened(np.take_along_axis(means, at, axis=0), mean, people)
+        sum_of_means += float(mean.sum())
+        seconds_of += known.sum(axis=1)
+    typical = seconds_of.sum(keepdims=True) / len(columns)
+    # As many tracks of equal length would say as much (Kish 1965).
+    pieces = seconds_of.sum() ** 2 / (seconds_of**2).sum()
+    percentiles = np.quantile(whole[seen > 0] / seen[seen > 0], _ENDS)[:, None]
+    factor, mean = np.sqrt(pieces / typical), np.array([sum_of_means / len(columns)])
+    low, high = _widened(percentiles, mean, typical, factor)[:, 0].tolist()
     return ends[0], ends[1], (low, high)
+
+
+def _widened(
+    ends: NDArray[np.floating],
+    mean: NDArray[np.float64],
+    people: NDArray[np.float64],
+    factor: NDArray[np.float64] | float = 1.0,
+) -> NDArray[np.float64]:
+    """Move both ends, ``(2, n)``, away from the mean; the index stays between 0 and 1."""
+    few = people < 2
+    wider = mean + (ends - mean) * factor * widening(np.where(few, 2, people))
+    return np.where(few, np.array([[0.0], [1.0]]), np.clip(wider, 0, 1)).round(6)
 
 
 def _ratio(

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_core.settings import Engagement
+from fer_core.spread import widening
 
 MAX_MOMENTS: Final = 3
 LEAST_CHANGE: Final = 0.05
@@ -235,16 +235,10 @@ def _clarity(sums: NDArray[np.float64], least: int) -> NDArray[np.float64]:
 
 
 def _interval(people: NDArray[np.float64], settings: Engagement) -> tuple[float, float]:
-    """Resample people for the 95 % interval of their mean, widened for small groups.
-
-    Percentiles alone are too narrow with few people; the factor is the one by which a t interval
-    exceeds them (Hesterberg 2015, The American Statistician 69:371).
-    """
+    """Resample people for the 95 % interval of their mean, widened for small groups."""
     n = len(people)
     draws = np.random.default_rng(settings.seed).integers(n, size=(settings.replicates, n))
-    z, v = NormalDist().inv_cdf(0.975), n - 1
-    t = z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
     mean = people.mean()
     ends = np.quantile(people[draws].mean(axis=1), [0.025, 0.975]) - mean
-    low, high = np.clip(mean + ends * (t / z) * np.sqrt(n / v), -1.0, 1.0).tolist()
+    low, high = np.clip(mean + ends * widening(np.array(float(n))), -1.0, 1.0).tolist()
     return low, high

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fer_core.records import EMOTIONS
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Raised with every change of a column; a table of another version is computed again."""
 
 

@@ -35,7 +35,8 @@ def measured(
     tracks = tracks or link(seen, settings.tracking)
     length = seconds or int(seen.content_end_s)
     people = engagement.by_person(seen, tracks, length, settings)
-    return engagement.aggregate(seen, people, settings)
+    changes = {sample // seen.rate_hz for sample in tracks.layout_changes}
+    return engagement.aggregate(seen, people, settings, changes)
 
 
 def expected(seen: Observations, who: list[int], settings: Settings) -> list[dict]:
@@ -165,6 +166,8 @@ def test_a_layout_change_within_a_second_does_not_double_a_small_group(rate_hz, 
     observations = replace(seen.observations, faces=faces)
     assert len(link(observations, settings.tracking).layout_changes) == 1
     found = measured(observations, settings)
+    assert found.faces.tolist() == [people] * 3
+    assert found.faces_scored.tolist() == [clear] * 3
     assert found.suppressed.all()
     for name in VALUES:
         assert np.isnan(getattr(found, name)).all(), name
