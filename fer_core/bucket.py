@@ -99,13 +99,17 @@ class Bucket:
         """
         wanted = list(names)
         for start in range(0, len(wanted), _AT_ONCE):
-            some = {self._path(name): name for name in wanted[start : start + _AT_ONCE]}
-            found = self._ask(lambda some=some: self._fs.cat([*some]), None)
+            some = wanted[start : start + _AT_ONCE]
+            paths = [self._path(name) for name in some]
+            # ``cat`` would take brackets, stars and question marks in a name for a pattern.
+            found = self._ask(
+                lambda paths=paths: self._fs.cat_ranges(paths, None, None, on_error="raise"), None
+            )
             if found is None:
                 raise TransientError(
                     f"{self.url} changed while it was read.", hint="Run again in a minute."
                 )
-            yield from ((some[path], data) for path, data in found.items())
+            yield from zip(some, found, strict=True)
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy an object into a file.

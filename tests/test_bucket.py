@@ -44,6 +44,22 @@ def test_what_went_is_told(storage: str, tmp_path: Path) -> None:
         [*Bucket(storage).read_all(["gone"])]
 
 
+@pytest.mark.parametrize("only", [True, False])
+def test_a_name_is_no_pattern(storage: str, tmp_path: Path, *, only: bool) -> None:
+    """A sidecar that is not read is an opt-out that is not heeded."""
+    mine = Bucket(storage)
+    names = ["Lesson [A].toml", *([] if only else ["Lesson A.toml", "C*.toml", "What is it?.toml"])]
+    for name in names:
+        mine.write(f"x/{name}", name.encode())
+    assert dict(mine.read_all(f"x/{name}" for name in names)) == {
+        f"x/{name}": name.encode() for name in names
+    }
+    mine.fetch("x/Lesson [A].toml", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"Lesson [A].toml"
+    mine.remove(["x/Lesson [A].toml"])
+    assert f"x/{names[0]}" not in mine.listed()
+
+
 def test_of_two_who_swap_one_wins(storage: str) -> None:
     one = Bucket(storage)
     first = one.swap("lease", b"a", None)
