@@ -151,12 +151,15 @@ class Bucket:
         """Remove objects; those that are not there are nothing to it."""
         wanted = [{"Key": self._key(name)} for name in names]
         for start in range(0, len(wanted), _AT_ONCE):
-            some = {"Objects": wanted[start : start + _AT_ONCE], "Quiet": True}
-            self._ask(
-                lambda some=some: self._fs.call_s3(
-                    "delete_objects", Bucket=self._bucket, Delete=some
-                )
-            )
+            self._ask(lambda some=wanted[start : start + _AT_ONCE]: self._delete(some))
+
+    def _delete(self, some: list[dict[str, str]]) -> None:
+        what = {"Objects": some, "Quiet": True}
+        answer = self._fs.call_s3("delete_objects", Bucket=self._bucket, Delete=what)
+        # The request succeeds (200) even where an object in it was refused.
+        for refused in answer.get("Errors") or ():
+            if refused.get("Code") != "NoSuchKey":
+                raise _RefusedError(refused)
 
     def _put(self, name: str, data: bytes, **more: str) -> str:
         where = {"Bucket": self._bucket, "Key": self._key(name)}
@@ -222,6 +225,14 @@ class _NotMetError(Exception):
     """A condition of a write was not met."""
 
 
+class _RefusedError(Exception):
+    """An object of a request for many was refused; ``response`` says why, as botocore's do."""
+
+    def __init__(self, why: dict[str, str]) -> None:
+        super().__init__(why.get("Message", ""))
+        self.response = {"Error": why}
+
+
 def _access(url: str, error: Exception, code: str) -> EnvironmentProblem | None:
     """Say what keeps us out, if anything does."""
     name = type(error).__name__
@@ -230,7 +241,7 @@ def _access(url: str, error: Exception, code: str) -> EnvironmentProblem | None:
             f"No credentials were found for {url} ({name}).",
             hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
         )
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or code == "AccessDenied":
         return EnvironmentProblem(
             f"{url} refuses access ({code or 'access denied'}).",
             hint="Check the credentials (AWS_ACCESS_KEY_ID, …) and what they allow: to list, read, "

@@ -274,8 +274,10 @@ class _Copy:
 
     def _remove_rows(self, recording_id: str) -> None:
         self._held()
-        if known := self._known.recordings.pop(recording_id, None):
+        if known := self._known.recordings.get(recording_id):
             self._remove(known.objects)
+            # Only now: what is not known would be brought here again.
+            del self._known.recordings[recording_id]
 
     def _remove(self, objects: Iterable[str]) -> None:
         """Remove a commit; its row first, so that nobody sees half."""

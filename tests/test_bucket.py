@@ -60,6 +60,35 @@ def test_a_name_is_no_pattern(storage: str, tmp_path: Path, *, only: bool) -> No
     assert f"x/{names[0]}" not in mine.listed()
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("AccessDenied", EnvironmentProblem),
+        ("InternalError", TransientError),
+        ("NoSuchKey", None),
+    ],
+)
+def test_a_removal_that_the_server_refuses_is_no_removal(
+    storage: str, monkeypatch: pytest.MonkeyPatch, code: str, told: type[Exception] | None
+) -> None:
+    """It answers 200 all the same, and says it of each object."""
+    mine = Bucket(storage, retries=1)
+    asked: list[str] = []
+
+    def refusing(method: str, **_: object) -> object:
+        asked.append(method)
+        return {"Errors": [{"Key": "x", "Code": code, "Message": "No."}]}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mine._fs, "call_s3", refusing)
+        if told is None:
+            mine.remove(["x"])
+        else:
+            with pytest.raises(told, match=code):
+                mine.remove(["x"])
+    assert len(asked) == (2 if told is TransientError else 1)
+
+
 def test_of_two_who_swap_one_wins(storage: str) -> None:
     one = Bucket(storage)
     first = one.swap("lease", b"a", None)
