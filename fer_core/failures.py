@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fer_core import __version__, pages, rows
+from fer_core import __version__, inbox, pages, rows
 from fer_core.address import address_of, is_url
 from fer_core.errors import InputError, LecturePulseError
 from fer_core.inbox import Source
@@ -111,7 +111,7 @@ def failed_id(store: Store, path: Path) -> str:
 def _stamp(path: Path) -> tuple[int, int]:
     with suppress(OSError):
         found = path.stat()
-        return found.st_size, found.st_mtime_ns
+        return found.st_size, inbox.changed_ns(found)
     return 0, 0
 
 

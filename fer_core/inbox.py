@@ -203,6 +203,14 @@ def _expanded(paths: Iterable[str | Path]) -> list[tuple[Path, bool]]:
     return found
 
 
+def changed_ns(status: os.stat_result) -> int:
+    """Return a file's modification time as the tables hold it, ns since 1970.
+
+    They hold years 1678 to 2262; a clock that is set wrong may be beyond them.
+    """
+    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+
+
 def is_there(path: Path) -> bool:
     """Say whether there is a file or folder that can be looked at."""
     try:

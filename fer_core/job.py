@@ -114,7 +114,8 @@ class Job:
             status = self.source.path.stat()
         except OSError:
             return False
-        return (status.st_size, status.st_mtime_ns) == (self.info.size_bytes, self.mtime_ns)
+        now = status.st_size, inbox.changed_ns(status)
+        return now == (self.info.size_bytes, self.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def _permitted(source: Source, settings: Settings) -> tuple[Permission, ModelAss
 
 def _mtime_ns(source: Source) -> int:
     try:
-        return source.path.stat().st_mtime_ns
+        return inbox.changed_ns(source.path.stat())
     except OSError as error:
         raise inbox.unreadable(source.path, error) from error
 

@@ -67,6 +67,20 @@ def test_a_failure_is_not_tried_again_until_the_file_changes(night: Night, tmp_p
     assert night()[0] == 1
 
 
+def test_a_clock_far_ahead_or_behind_ends_no_night(night: Night, tmp_path: Path) -> None:
+    """Three hundred years are more nanoseconds than a column holds."""
+    ahead, behind = 10_413_792_000, -10_413_792_000
+    os.utime(broken(tmp_path), (ahead, ahead))
+    for name, seconds, when in (("a.mp4", 3, ahead), ("b.mp4", 4, behind)):
+        path = tmp_path / "inbox" / name
+        clips.write_clip(path, clips.steady(Fraction(5), seconds))
+        os.utime(path, (when, when))
+    code, said = night()
+    assert code == 1
+    assert sorted(store(tmp_path).all("recordings")["status"]) == ["done", "done", "failed"], said
+    assert night()[0] == 0
+
+
 @pytest.mark.parametrize("flag", ["--retry-failed", "--force"])
 def test_a_failure_is_tried_again_when_asked(night: Night, tmp_path: Path, flag: str) -> None:
     broken(tmp_path)
