@@ -26,6 +26,7 @@ from fer_core import (
     exclude,
     moments,
     pages,
+    retention,
     rows,
     slides,
     still,
@@ -146,6 +147,8 @@ def conclude(
     if settings.privacy.per_person:
         tables["faces"] = rows.faces(recording_id, observations, tracks, people, values.suppressed)
         tables["tracks"] = rows.tracks(recording_id, people)
+    for name in retention.past(about.started_at, about.mtime_ns / 1e9, settings):
+        tables.pop(name, None)
     tables["runs"] = rows.row(
         "runs",
         {

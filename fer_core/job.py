@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fer_core import arrivals, assets, audit, exclude, inbox, policy, retention, video
+from fer_core import arrivals, assets, audit, exclude, inbox, policy, retention, rows, video
 from fer_core.address import address_of, is_url, path_of
 from fer_core.assets import ModelAsset
 from fer_core.conclude import Recorded
@@ -250,7 +250,7 @@ def _known(
         "synthetic": source.sidecar.synthetic,
         "exclusions": exclude.as_json(settings.privacy.exclude + source.sidecar.exclude),
     }
-    if source.sidecar.title is not None:
+    if source.sidecar.title:
         wanted["title"] = source.sidecar.title
     if source.sidecar.layout is not None:
         wanted["layout"] = source.sidecar.layout
@@ -259,14 +259,18 @@ def _known(
     # A very long name loses its end on the way to a folder's.
     here, there = (Place(course, "", "").folder for course in (source.course, row["course"]))
     models = model.siblings if model else {None}
+    # As its columns hold it: a start to the millisecond, say.
+    (held,) = rows.row("recordings", wanted).to_pylist()
     if (
         here != there
         or row["model_sha256"] not in models
-        or any(row[name] != value for name, value in wanted.items())
+        or any(row[name] != held[name] for name in wanted)
     ):
         return None
     chapters = _chapters(source)
-    if chapters or row["chapters_from"] == "sidecar":
+    # Marks that were deleted in their time are not to come back.
+    deleted = "marks" in settings.retention.tables and not any(store.files("marks", sha256[:16]))
+    if not deleted and (chapters or row["chapters_from"] == "sidecar"):
         marks = store.read("marks", sha256[:16])
         stored = marks[marks["kind"] == "chapter"]
         known = dict(zip(stored["second"].tolist(), stored["title"].tolist(), strict=True))

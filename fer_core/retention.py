@@ -103,6 +103,13 @@ def is_too_old(made_at: datetime | None, modified_s: float, settings: Settings) 
     return days is not None and datetime.now(UTC).date() - made.date() > timedelta(days)
 
 
+def past(made_at: datetime | None, modified_s: float, settings: Settings) -> set[str]:
+    """Return the tables of a recording whose own time is over, so that none is written again."""
+    made = made_at or datetime.fromtimestamp(modified_s, UTC)
+    age = (datetime.now(UTC).date() - made.date()).days
+    return {name for name, most in settings.retention.tables.items() if age > most}
+
+
 def purge(store: Store, removals: Iterable[Removal], settings: Settings, why: Why) -> None:
     """Note it in the audit log; delete; draw anew what showed it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,6 +67,37 @@ def test_what_a_sidecar_says_anew_is_taken(
     assert night()[0] == 0
     assert list(Store(tmp_path / "out").all("recordings")[column]) == [value]
     assert "Nothing has changed since it was done." in night()[1]
+
+
+@pytest.mark.parametrize("line", ["started_at = 2026-11-03T09:30:00.123456Z", 'title = ""'])
+def test_what_a_table_holds_otherwise_is_not_read_anew(
+    line: str, night: Night, inbox: Path
+) -> None:
+    (inbox / "class.toml").write_text(f"{line}\n")
+    assert night()[0] == 0
+    assert "Nothing has changed since it was done." in night()[1]
+
+
+def test_marks_that_were_deleted_in_their_time_do_not_come_back(
+    night: Night, inbox: Path, tmp_path: Path
+) -> None:
+    when = (datetime.now(UTC) - timedelta(40)).isoformat("T", "seconds")
+    chapters = 'chapters = [{ at = 1, title = "Light" }]'
+    (inbox / "class.toml").write_text(f"started_at = {when}\n{chapters}\n")
+    assert night()[0] == 0
+    store = Store(tmp_path / "out")
+    assert list(store.all("marks")["title"]) == ["Light"]
+
+    (tmp_path / "lecturepulse.toml").write_text("[retention.tables]\nmarks = 30\n")
+    for _ in range(2):
+        code, said = night()
+        assert code == 0
+        assert "Nothing has changed since it was done." in said
+        assert not [*store.files("marks")]
+    # Whatever it is read anew for.
+    (inbox / "class.toml").write_text(f'title = "Waves"\nstarted_at = {when}\n{chapters}\n')
+    assert "done  class.mp4" in night()[1]
+    assert not [*store.files("marks")]
 
 
 def test_a_mended_sidecar_limit_or_permission_lifts_the_quarantine(
