@@ -114,3 +114,15 @@ def test_a_face_that_is_half_covered_is_dropped() -> None:
     half = np.array([[80, 50, 40, 40]], np.float32)
     assert uncovered(half, [left], 12.0, (400, 300)).tolist() == [False]
     assert uncovered(half, [left], 9.0, (400, 300)).tolist() == [True]
+
+
+def test_what_two_parts_cover_of_a_face_counts_together() -> None:
+    tiles = [left_out(tile=[column, 1], grid=[2, 2]) for column in (1, 2)]
+    # In a picture of 100 by 100, on the line between two tiles: each covers 24 % of the first.
+    boxes = np.array([[30, 38, 40, 25], [30, 45, 40, 25]], np.float32)
+    for tile in tiles:
+        assert uncovered(boxes, [tile], 0, (100, 100)).tolist() == [True, True]
+    assert uncovered(boxes, tiles, 0, (100, 100)).tolist() == [False, True]
+    # What is left out at another time covers nothing now.
+    tiles[1] = left_out(tile=[2, 1], grid=[2, 2], start=5)
+    assert uncovered(boxes, tiles, 0, (100, 100)).tolist() == [True, True]
