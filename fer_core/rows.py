@@ -122,7 +122,7 @@ def faces(
     observations: Observations,
     tracks: Tracks,
     people: People,
-    withheld: NDArray[np.bool_],
+    values: Seconds,
 ) -> pa.Table:
     """Return the faces table of per-person mode.
 
@@ -131,16 +131,17 @@ def faces(
         observations: its faces.
         tracks: the same faces as tracks.
         people: what each track showed.
-        withheld: seconds whose values are withheld, ``(seconds,)``: neither expressions nor facing
-            of theirs are written.
+        values: of the class; what is withheld of a second there is not written here either:
+            expressions and facing, or facing alone.
     """
     seen = observations.faces
-    hidden = withheld[seen.sample // observations.rate_hz]
+    second = seen.sample // observations.rate_hz
+    hidden, turned = values.suppressed[second], np.isnan(values.facing)[second]
     return _table(
         "faces",
         {
             "recording_id": [recording_id] * len(seen),
-            "second": seen.sample // observations.rate_hz,
+            "second": second,
             "sample": seen.sample,
             "track": tracks.track,
             **{name: seen.box[:, k] for k, name in enumerate(("left", "top", "width", "height"))},
@@ -149,7 +150,7 @@ def faces(
                 f"p_{name}": np.where(hidden, np.nan, seen.probs[:, k])
                 for k, name in enumerate(EMOTIONS)
             },
-            "facing": np.where(hidden, np.nan, people.face_facing),
+            "facing": np.where(hidden | turned, np.nan, people.face_facing),
             "scored": people.face_scored & ~hidden,
         },
     )

@@ -67,7 +67,7 @@ def test_single_faces_tell_nothing_where_the_class_does_not() -> None:
     tracks = track.link(seen, settings.tracking)
     people = engagement.by_person(seen, tracks, 24, settings)
     values = engagement.aggregate(seen, people, settings)
-    table = rows.faces("a", seen, tracks, people, values.suppressed).to_pandas()
+    table = rows.faces("a", seen, tracks, people, values).to_pandas()
     few = table["second"] >= 12
     assert few.any()
     told = [name for name in table if name.startswith("p_")] + ["facing"]

@@ -61,7 +61,7 @@ def test_nan_becomes_null_in_every_column():
 def test_the_faces_and_tracks_tables_of_per_person_mode():
     seen = factories.lesson(1, people=6, seconds=4, rate_hz=2, leaves={0: 2}).observations
     values, tracks, people = worked_out(seen)
-    faces = rows.faces(ID, seen, tracks, people, np.zeros(4, np.bool_))
+    faces = rows.faces(ID, seen, tracks, people, values)
     assert faces.num_rows == len(seen.faces) == 5 * 8 + 4
     assert faces["second"].to_pylist() == [s // 2 for s in seen.faces.sample.tolist()]
     assert sum(faces["scored"].to_pylist()) == int(people.face_scored.sum())
@@ -71,6 +71,22 @@ def test_the_faces_and_tracks_tables_of_per_person_mode():
     assert [row["track"] for row in table] == list(range(6))
     assert sum(row["seconds_visible"] for row in table) == int(values.faces.sum())
     assert sum(row["seconds_scored"] for row in table) == int(values.faces_scored.sum())
+
+
+def test_what_the_class_s_row_withholds_is_in_no_face_s_row():
+    big = factories.faces(2, height_px=80)
+    corner = np.stack([1000 + 200.0 * np.arange(4), np.zeros(4)], axis=1)
+    small = factories.faces(4, height_px=20, corner=corner)
+    settings = factories.settings(engagement={"replicates": 100}, privacy={"min_group": 5})
+    # Six are there, two of them large enough to say where they look; in presence mode, and not.
+    nothing_read = Faces.concat([big, small])
+    nothing_read.probs[:] = np.nan
+    for faces in (nothing_read, Faces.concat([big, small])):
+        seen = factories.observations(faces, seconds=1)
+        values, tracks, people = worked_out(seen, settings)
+        table = rows.faces(ID, seen, tracks, people, values)
+        assert np.isnan(values.facing).all()
+        assert table["facing"].null_count == 6
 
 
 def test_the_summary_counts_what_the_tables_hold():
