@@ -6,6 +6,7 @@ A recording's age counts from its start, or else from the file's own time.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,9 +16,11 @@ from typing import Final, Literal
 
 from fer_core import arrivals, audit, pages
 from fer_core.errors import ConfigError
-from fer_core.folder import explained
+from fer_core.folder import explained, write_whole
 from fer_core.settings import Settings
 from fer_core.store import Store, Worked
+
+_log = logging.getLogger("lecturepulse")
 
 Why = Literal["asked", "before", "expired"]
 
@@ -138,16 +141,15 @@ def purge(store: Store, removals: Iterable[Removal], settings: Settings, why: Wh
         # A page compares its lecture with earlier ones of its course: what goes, goes there too.
         "courses": sorted({found.course for found in removals if found.tables is None} - {""}),
     }
-    journal = store.root / _JOURNAL
-    with explained(journal):
-        part = journal.with_suffix(".part")
-        part.write_text(json.dumps(plan), encoding="utf-8")
-        part.replace(journal)
+    write_whole(store.root / _JOURNAL, json.dumps(plan).encode())
     resume_purge(store, settings)
 
 
 def resume_purge(store: Store, settings: Settings) -> None:
     """Carry on a purge that was cut off, if there is one; as often as it takes.
+
+    Whatever would stop it every night does not: a plan that cannot be read, a page that cannot be
+    drawn without what went.
 
     Raises:
         StoreError: something cannot be deleted.
@@ -155,29 +157,36 @@ def resume_purge(store: Store, settings: Settings) -> None:
     journal = store.root / _JOURNAL
     try:
         plan = json.loads(journal.read_text(encoding="utf-8"))
+        whole, parts, courses = plan["whole"], plan["parts"], plan["courses"]
     except FileNotFoundError:
         return
-    for recording_id in plan["whole"]:
-        for page in store.reports.glob(f"*/{recording_id}.html"):
-            if not page.parent.is_symlink():
-                page.unlink()
+    except (ValueError, KeyError, TypeError):
+        _log.warning(
+            "What a purge had set out to do cannot be read (%s). What is past its time is deleted "
+            "nevertheless; if you asked for another deletion, ask again.",
+            journal,
+        )
+        journal.unlink()
+        return
+    for recording_id in whole:
+        _remove_page(store, recording_id)
         store.forget(recording_id)
         arrivals.forget(store.root, recording_id)
         store.clear_work(recording_id)
         shutil.rmtree(store.root / UPLOADS / recording_id, ignore_errors=True)
         _forget_set_aside(store, recording_id)
-    for recording_id, names in plan["parts"].items():
+    for recording_id, names in parts.items():
         _drop(store, recording_id, names)
-        pages.write_lecture(store, recording_id, settings)
+        _draw_again(store, recording_id, settings)
     if night := store.last_night():
-        kept = tuple(worked for worked in night.worked_on if worked not in plan["whole"])
+        kept = tuple(worked for worked in night.worked_on if worked not in whole)
         # If all of it is gone, "nothing was new" would be false.
         forgotten = night.worked_on and not kept
         store.remember_night(None if forgotten else Worked(night.ended_at, kept))
     _drop_empty_folders(store)
-    for course in plan["courses"]:
+    for course in courses:
         for row in store.course(course):
-            pages.write_lecture(store, row["recording_id"], settings)
+            _draw_again(store, row["recording_id"], settings)
     pages.write_index(store, settings)
     journal.unlink()
 
@@ -217,6 +226,25 @@ def _all(store: Store) -> list[Removal]:
             begun_on = datetime.fromtimestamp(begun_s, UTC).date()
             found.append(Removal(recording_id, "", "not finished", begun_on, None, None))
     return found
+
+
+def _remove_page(store: Store, recording_id: str) -> None:
+    for page in store.reports.glob(f"*/{recording_id}.html"):
+        if not page.parent.is_symlink():
+            page.unlink()
+
+
+def _draw_again(store: Store, recording_id: str, settings: Settings) -> None:
+    """Draw a page without what went; one that cannot be drawn now goes, too, for it may show it."""
+    try:
+        pages.write_lecture(store, recording_id, settings)
+    except Exception as error:  # noqa: BLE001 - else no purge and no night would ever end again
+        _log.warning(
+            "The page of %s cannot be drawn and is removed (lecturepulse report draws it): %s",
+            recording_id,
+            error,
+        )
+        _remove_page(store, recording_id)
 
 
 def _drop(store: Store, recording_id: str, tables: Iterable[str]) -> None:
