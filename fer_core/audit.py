@@ -5,15 +5,16 @@ Recordings stand in it under a reference, not under their id or name: it stays w
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 from fer_core import __version__
 from fer_core.folder import explained
@@ -41,17 +42,36 @@ def note(root: Path, event: Event, **facts: Any) -> None:
     at = datetime.now(UTC).isoformat("T", "seconds")
     line = json.dumps({"at": at, "event": event, "by": _by(), "version": __version__, **facts})
     path = root / LOG
-    with explained(path):
-        root.mkdir(parents=True, exist_ok=True)
+    with explained(path), alone(root) as file:
+        # A power cut may have torn the last line; this one must not be lost with it.
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(f"{line}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def alone(root: Path) -> Generator[BinaryIO]:
+    """Open the log, made if need be, while nobody else writes to it; wait for whoever does.
+
+    Args:
+        root: folder of the dataset.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    path = root / LOG
+    root.mkdir(parents=True, exist_ok=True)
+    while True:
         with path.open("ab+") as file:
-            # A power cut may have torn the last line; this one must not be lost with it.
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")
-            file.write(f"{line}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held it may have put another file in its place.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield file
+                return
 
 
 def _by() -> str:

@@ -30,7 +30,7 @@ from fer_core.errors import (
     StoreError,
     TransientError,
 )
-from fer_core.folder import write_whole
+from fer_core.folder import explained, write_whole
 from fer_core.lease import Lease, leased
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
@@ -249,10 +249,12 @@ class _Copy:
         missing = [name for name in names if not (root / PUBLISHED / name).exists()]
         for name, data in self._bucket.read_all(missing):
             write_whole(root / PUBLISHED / name, data)
-        there, here = _lines((root / PUBLISHED).glob("audit/*")), _lines([root / audit.LOG])
-        if there - here:
-            text = "".join(f"{line}\n" for line in _in_order(there | here))
-            write_whole(root / audit.LOG, text.encode())
+        log, there = root / audit.LOG, _lines((root / PUBLISHED).glob("audit/*"))
+        if there - _lines([log]):
+            # Somebody may be noting what was read here.
+            with explained(log), audit.alone(root):
+                text = "".join(f"{line}\n" for line in _in_order(there | _lines([log])))
+                write_whole(log, text.encode())
 
     def _push_rows(self, recording_id: str, files: Iterable[Path]) -> None:
         files = sorted(files, key=lambda path: path.parts[-4] == "recordings")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fer_core import audit, published
 from fer_core import bucket as storage
 from fer_core.store import Store
 from tests import s3, test_published
-from tests.s3 import copy_of
+from tests.s3 import copy_of, settings_of
 
 __all__ = ["bucket", "impatient", "run", "server", "there"]
 
@@ -46,3 +49,33 @@ def test_a_purge_that_is_refused_is_told_and_carried_on(
     assert run(there)[0] == 0
     assert not [name for name in s3.objects(f"{there}/out") if recording_id in name]
     assert Store(copy_of(tmp_path / "one")).recording(recording_id) is None
+
+
+def test_a_line_that_is_noted_while_others_arrive_is_kept(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (settings_of(bucket, tmp_path, machine) for machine in ("one", "two"))
+    audit.note(one.out, "tried", of="one")
+    with published.writing(one):
+        pass
+    audit.note(two.out, "exported", of="two")
+    noting = threading.Thread(target=audit.note, args=(two.out, "exported"), kwargs={"of": "late"})
+    waits, lock, write = threading.Event(), fcntl.flock, published.write_whole
+
+    def locked(file: Any, how: int) -> None:
+        if threading.current_thread() is noting:
+            waits.set()
+        lock(file, how)
+
+    def meanwhile(path: Path, data: bytes) -> None:
+        if path.name == audit.LOG:
+            noting.start()
+            while noting.is_alive() and not waits.wait(0.01):
+                pass
+        write(path, data)
+
+    monkeypatch.setattr(fcntl, "flock", locked)
+    monkeypatch.setattr(published, "write_whole", meanwhile)
+    published.reading(two)
+    noting.join()
+    assert [line["of"] for line in audit.lines(two.out)] == ["one", "two", "late"]
