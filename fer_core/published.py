@@ -82,6 +82,7 @@ def writing(settings: Settings) -> Generator[Callable[[str | None], None]]:
     store = Store(settings.out)
     with ExitStack() as stack:
         stack.enter_context(store.writing())
+        arrivals.clear(store.root)  # what a run that was killed had laid out
         if settings.publish_to is None:
             yield lambda _: None
             return

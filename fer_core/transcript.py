@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -153,16 +153,20 @@ class Transcript:
 
 def beside(recording: Path) -> Path | None:
     """Return the transcript beside a recording; None if there is none."""
-    stems = dict.fromkeys((recording.stem, _ZOOM_VIEW.sub("", recording.stem)))
-    for stem in stems:
-        for suffix in SUFFIXES:
-            path = recording.with_name(stem + suffix)
-            try:
-                if path.is_file():
-                    return path
-            except OSError:  # a name that leaves no room for the ending
-                continue
+    for name in names_beside(recording):
+        path = recording.with_name(name)
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name that leaves no room for the ending
+            continue
     return None
+
+
+def names_beside(recording: Path) -> list[str]:
+    """Return what a transcript beside a recording may be called, the preferred name first."""
+    stems = dict.fromkeys((recording.stem, _ZOOM_VIEW.sub("", recording.stem)))
+    return [stem + suffix for stem in stems for suffix in SUFFIXES]
 
 
 def fingerprint(recording: Path) -> str | None:
@@ -185,8 +189,27 @@ def spoken_beside(
         left_out: ``(start, end)`` of what is not to be looked at, seconds.
     """
     found = beside(recording)
+    return _told_if_bad(lambda: read_transcript(found), left_out) if found else None
+
+
+def spoken_in(
+    name: str, content: bytes, left_out: Sequence[tuple[float, float]] = ()
+) -> Transcript | None:
+    """Return the transcript that a file holds; None if it cannot be read.
+
+    Args:
+        name: of the file.
+        content: of it.
+        left_out: ``(start, end)`` of what is not to be looked at, seconds.
+    """
+    return _told_if_bad(lambda: _read(name, content), left_out)
+
+
+def _told_if_bad(
+    read: Callable[[], Transcript], left_out: Sequence[tuple[float, float]]
+) -> Transcript | None:
     try:
-        return read_transcript(found).without(left_out) if found else None
+        return read().without(left_out)
     except InputError as error:  # everything else is worth having without it
         progress.tell("note", f"{error.message} {error.hint}")
         return None
@@ -220,22 +243,29 @@ def read_transcript(path: Path) -> Transcript:
                 f"The transcript {path.name!r} is larger than {_MOST_BYTES // 1_000_000} MB.",
                 hint="Give the words alone, as WebVTT.",
             )
-        found = webvtt.from_string(path.read_text(encoding="utf-8-sig", errors="replace"))
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path.name, str(error)) from error
+    return _read(path.name, content)
+
+
+def _read(name: str, content: bytes) -> Transcript:
+    try:
+        found = webvtt.from_string(content.decode("utf-8-sig", errors="replace"))
         captions = [
             (_seconds(each.start_time), _seconds(each.end_time), each.voice or "", each.text)
             for each in found
         ]
-    except (
-        OSError,
-        MalformedFileError,
-        MalformedCaptionError,
-    ) as error:
-        reason = str(error) or "it is no WebVTT"
-        raise InputError(
-            f"The transcript {path.name!r} cannot be read: {reason}.",
-            hint="Export it anew as .vtt, or remove it.",
-        ) from error
+    except (MalformedFileError, MalformedCaptionError) as error:
+        raise _unreadable(name, str(error) or "it is no WebVTT") from error
     return _without_names(captions)
+
+
+def _unreadable(name: str, reason: str) -> InputError:
+    return InputError(
+        f"The transcript {name!r} cannot be read: {reason}.",
+        hint="Export it anew as .vtt, or remove it.",
+    )
 
 
 def _seconds(at: Timestamp) -> float:
