@@ -33,7 +33,7 @@ KNOWN: Final = "contents.json"
 """Which object has which content, so that none is downloaded to find out: kept in the dataset."""
 
 GONE: Final = ""
-"""The content of an object whose results were deleted: not even its hash is kept."""
+"""The content of an object whose results were deleted, or are not wanted: no hash is kept."""
 
 _BESIDE: Final = (".toml", *SUFFIXES)
 _MOST_BESIDE_BYTES: Final = 20_000_000
@@ -107,9 +107,11 @@ def content_of(path: Path, root: Path) -> str | None:
 
 def forget(root: Path, recording_id: str) -> None:
     """Keep no hash of a recording's content; its object is left alone all the same."""
-    known = _known(root)
-    if any(sha256[:16] == recording_id for sha256, _ in known.values() if sha256):
-        _keep(root, {k: (GONE if s[:16] == recording_id else s, d) for k, (s, d) in known.items()})
+    with _writing:
+        known = _known(root)
+        if any(sha256[:16] == recording_id for sha256, _ in known.values() if sha256):
+            gone = {k: (GONE if s[:16] == recording_id else s, d) for k, (s, d) in known.items()}
+            _keep(root, gone)
 
 
 @contextmanager
