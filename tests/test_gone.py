@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fer_core import arrivals, audit, nights, pages, published
+from fer_core import arrivals, audit, nights, pages, published, retention
 from fer_core.bucket import Bucket
 from fer_core.store import Store
 from tests import clips, s3
 from tests.conftest import Command
 from tests.s3 import settings_of
-from tests.test_retention import keep
+from tests.test_retention import ALL, NOW, keep, there
+from tests.test_retention import settings_of as settings_here
 
 __all__ = ["server", "storage"]
 
@@ -120,3 +121,48 @@ def test_of_a_failure_that_was_purged_nothing_is_kept_again(
     path.with_name("odd.mp4").unlink()
     assert command(*NIGHT)[0] == 0
     assert set(store.all("recordings")["status"]) == {"done", "failed"}
+
+
+def left(out: Path, recording_id: str) -> list[str]:
+    paths = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
+    return [path for path in paths if recording_id in path]
+
+
+def test_what_is_left_over_of_a_recording_without_a_row_goes_in_its_time(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    damaged, uncommitted, kept = ONE, OTHER, "c" * 16
+    for recording_id in (damaged, uncommitted, kept):
+        keep(tmp_path, recording_id, 1)
+    with store.writing():
+        pages.write_lecture(store, damaged, settings_here(tmp_path))
+    for name in (f"uploads/{damaged}/one.mp4", f"logs/{damaged}.log", f"logs/{damaged}.old.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    for path in (tmp_path / "tables" / "recordings").rglob("*.parquet"):
+        if path.stem == damaged:
+            path.write_bytes(path.read_bytes()[:100])
+        elif path.stem == uncommitted:
+            path.unlink()
+    settings = settings_here(tmp_path, days=30, tables={})
+    with store.writing():
+        nights.tidy(store, settings)
+    assert len(left(tmp_path, damaged)) == 11
+    assert len(left(tmp_path, uncommitted)) == 6
+    ids = [removal.recording_id for removal in retention.made_before(store, NOW.date())]
+    assert ids == [kept]  # the others are of today
+    assert retention.one(store, damaged).name == "left over"
+
+    long_ago = (NOW - timedelta(31)).timestamp()
+    for path in tmp_path.rglob("*"):
+        if damaged in path.name or uncommitted in path.name:
+            os.utime(path, (long_ago, long_ago))
+    with store.writing():
+        nights.tidy(store, settings)
+    assert left(tmp_path, damaged) == [f"logs/{damaged}.old.log"]  # nothing of ours
+    assert left(tmp_path, uncommitted) == []
+    assert there(store, kept) == ALL
+    noted = [*audit.lines(tmp_path)]
+    assert noted[-1]["recordings"] == sorted(map(audit.reference, (damaged, uncommitted)))
+    with store.writing():
+        nights.tidy(store, settings)
+    assert [*audit.lines(tmp_path)] == noted
