@@ -38,9 +38,11 @@ PAUSE_S: Final = 3.0
 _MOST_BYTES: Final = 20_000_000
 # Zoom's pictures are GMT…_Recording_gallery_1280x720.mp4, its words GMT…_Recording.transcript.vtt.
 _ZOOM_VIEW: Final = re.compile(r"(?<=_Recording)(_\w+)?_\d+x\d+$", re.IGNORECASE)
-# "Meier, Carla:", "Dr. B. Braun (she/her):", ">> 7b Lena:", "[Lena]:"; and "Lena - …" in files that
-# do so throughout.
-_NAME: Final = re.compile(r"^([^:\uff1a!?;\n]{1,80})(?::\s+|\uff1a\s*)(?=\S)", re.MULTILINE)
+# "Meier, Carla:", "Dr. B. Braun (she/her):", ">> 7b Lena:", "[Lena]:", "Lena:yes"; and
+# "Lena - …" in files that do so throughout.
+_NAME: Final = re.compile(
+    r"^([^:\uff1a!?;\n]{1,80})(?::\s+|:(?=[^\W\d_])|\uff1a\s*)(?=\S)", re.MULTILINE
+)
 _NAME_AND_DASH: Final = re.compile(
     r"^([^\W\d_][^:!?;\n]{0,60}?) [-\u2013\u2014]\s+(?=\S)", re.MULTILINE
 )

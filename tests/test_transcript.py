@@ -119,6 +119,12 @@ def test_who_is_named_only_where_a_turn_begins_is_dropped_too(tmp_path):
     assert [at for at, cue in enumerate(found.cues) if cue.turn] == [9, 10, 19]
 
 
+def test_a_name_without_a_space_after_it_but_no_time_of_day(tmp_path):
+    cues = [(0, 4, "Lena Braun:yes"), (5, 9, "Tom Klein:no"), (10, 14, "at 9:30 or https://x.org")]
+    found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
+    assert [cue.text for cue in found.cues] == ["yes", "no", "at 9:30 or https://x.org"]
+
+
 def test_several_who_speak_within_one_cue(tmp_path):
     cues = [
         (0, 4, "Mr Meier: good\nmorning"),
