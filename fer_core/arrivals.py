@@ -20,19 +20,20 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from fer_core import inbox as inboxes
+from fer_core import transcript
 from fer_core.address import INBOX, address_of, bucket_and_key, is_url, path_of
 from fer_core.bucket import Bucket, Listed
 from fer_core.errors import EnvironmentProblem, InputError, TransientError
 from fer_core.folder import need_space, write_whole
 from fer_core.inbox import Source
 from fer_core.settings import Run, Settings
-from fer_core.transcript import SUFFIXES
+from fer_core.transcript import SUFFIXES, Transcript
 
 KNOWN: Final = "contents.json"
 """Which object has which content, so that none is downloaded to find out: kept in the dataset."""
 
 GONE: Final = ""
-"""The content of an object whose results were deleted: not even its hash is kept."""
+"""The content of an object whose results were deleted, or are not wanted: no hash is kept."""
 
 _BESIDE: Final = (".toml", *SUFFIXES)
 _MOST_BESIDE_BYTES: Final = 20_000_000
@@ -106,9 +107,11 @@ def content_of(path: Path, root: Path) -> str | None:
 
 def forget(root: Path, recording_id: str) -> None:
     """Keep no hash of a recording's content; its object is left alone all the same."""
-    known = _known(root)
-    if any(sha256[:16] == recording_id for sha256, _ in known.values() if sha256):
-        _keep(root, {k: (GONE if s[:16] == recording_id else s, d) for k, (s, d) in known.items()})
+    with _writing:
+        known = _known(root)
+        if any(sha256[:16] == recording_id for sha256, _ in known.values() if sha256):
+            gone = {k: (GONE if s[:16] == recording_id else s, d) for k, (s, d) in known.items()}
+            _keep(root, gone)
 
 
 @contextmanager
@@ -154,21 +157,30 @@ def at_hand(source: Source, settings: Settings, root: Path) -> Generator[Source]
         _stand_in(source.path, whole.st_size, whole.st_mtime_ns)
 
 
-def have_beside(address: str, settings: Settings, root: Path) -> Path:
-    """Return where a recording lies or would lie, with its transcript beside it if there is one.
+def spoken(
+    address: str, settings: Settings, root: Path, left_out: Sequence[tuple[float, float]] = ()
+) -> Transcript | None:
+    """Return the transcript beside a recording; None without one that can be read.
+
+    That of one which is not laid out is read where it lies: none of it reaches a disk here.
+
+    Args:
+        address: of the recording, as its row names it.
+        settings: all settings.
+        root: folder of the dataset.
+        left_out: ``(start, end)`` of what is not to be looked at, seconds.
 
     Raises:
         TransientError, EnvironmentProblem, ConfigError: object storage cannot be asked.
     """
     path = path_of(address, root)
-    if is_url(address) and not path.exists():
-        bucket = bucket_of(address.rpartition("/")[0], settings.run)
-        try:
-            found = bucket.listed_here()
-        finally:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        _copy_beside(bucket, found, path.parent)
-    return path
+    if not is_url(address) or path.exists():
+        return transcript.spoken_beside(path, left_out)
+    bucket = bucket_of(address.rpartition("/")[0], settings.run)
+    there = _beside(bucket.listed_here())
+    name = next((name for name in transcript.names_beside(path) if name in there), None)
+    found = bucket.read(name) if name else None
+    return transcript.spoken_in(name, found[0], left_out) if name and found else None
 
 
 def _lay_out(

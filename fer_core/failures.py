@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fer_core import __version__, inbox, pages, rows
+from fer_core import __version__, audit, inbox, pages, retention, rows
 from fer_core.address import address_of, is_url
 from fer_core.errors import InputError, LecturePulseError
 from fer_core.inbox import Source
@@ -88,6 +88,29 @@ def quarantined(source: Source, store: Store, settings: Settings) -> str | None:
     if not same or row["error_code"] != InputError.code or row["version"] != __version__:
         return None
     return str(row["error_message"])
+
+
+def unwanted(store: Store, settings: Settings, source: Source, *, retried: bool) -> str | None:
+    """Return why nothing may be kept about a recording that failed; None if it may.
+
+    Args:
+        store: where it would be kept.
+        settings: all settings.
+        source: the recording.
+        retried: somebody asked to try it again, whatever was deleted.
+    """
+    # A folder that cannot be looked into is no recording, however old it is.
+    if source.path.is_file():
+        modified_s = _stamp(source.path)[1] / 1e9
+        if retention.is_too_old(source.started_at, modified_s, settings):
+            return "Older than retention.days; nothing about it is kept."
+    recording_id = failed_id(store, source.path)
+    # One that was tried again on purpose since then has rows, and is like any other.
+    if retried or store.recording(recording_id) is not None:
+        return None
+    if audit.reference(recording_id) in audit.purged(store.root):
+        return "What was kept about it was deleted; --retry-failed keeps it again."
+    return None
 
 
 def _circumstances(store: Store, path: Path, settings: Settings) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fer_core import arrivals, assets, audit, exclude, inbox, policy, retention, rows, video
 from fer_core.address import address_of, is_url, path_of
@@ -133,6 +133,9 @@ class NothingNew:
     moved: bool = False
 
 
+_TOO_OLD: Final = NothingNew(None, "Older than retention.days; nothing about it is kept.")
+
+
 def nothing_new(
     source: Source, settings: Settings, store: Store, *, force: bool
 ) -> NothingNew | None:
@@ -149,8 +152,11 @@ def nothing_new(
         PolicyError, AssetMissing, AssetCorrupt: no recording could be done.
     """
     permission, model = _permitted(source, settings)
-    if retention.is_too_old(source.started_at, _mtime_ns(source) / 1e9, settings):
-        return NothingNew(None, "Older than retention.days; nothing about it is kept.")
+    # Nothing was made after it was put into object storage. A file's time may be any, and what its
+    # container says comes first: ``plan`` looks.
+    told = source.started_at or is_url(address_of(source.path, store.root))
+    if told and retention.is_too_old(source.started_at, _mtime_ns(source) / 1e9, settings):
+        return _TOO_OLD
     sha256 = source.sha256
     if force or sha256 is None:
         return None
@@ -178,15 +184,28 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
         PolicyError, AssetMissing, AssetCorrupt, EnvironmentProblem: no recording could be done.
     """
     mtime_ns = _mtime_ns(source)
+    ffmpeg = video.find_ffmpeg(settings.video.ffmpeg)
+    info: VideoInfo | None = None
+    if retention.is_too_old(source.started_at, mtime_ns / 1e9, settings):
+        # Before it is hashed: in most cases that is all.
+        try:
+            info = video.probe(source.path, ffmpeg, settings.video)
+        except InputError:  # then nothing tells otherwise
+            return _TOO_OLD
+        if retention.is_too_old(source.started_at or info.created, mtime_ns / 1e9, settings):
+            return _TOO_OLD
     sha256 = source.sha256 or inbox.content_sha256(source.path)
     source = replace(source, sha256=sha256)
     if known := nothing_new(source, settings, store, force=force):
         return known
     permission, model = _permitted(source, settings)
     recording_id = sha256[:16]
-    ffmpeg = video.find_ffmpeg(settings.video.ffmpeg)
-    info = video.probe(source.path, ffmpeg, settings.video)
+    info = info or video.probe(source.path, ffmpeg, settings.video)
     started_at = source.started_at or info.created
+    if retention.is_too_old(started_at, mtime_ns / 1e9, settings):
+        # An object is not downloaded again to find out the same.
+        arrivals.forget(store.root, recording_id)
+        return _TOO_OLD
     month = f"{started_at:%Y-%m}" if started_at else UNKNOWN_MONTH
     left_out = settings.privacy.exclude + source.sidecar.exclude
     limits = settings.video.model_dump_json(exclude={"ffmpeg", "timeout_factor", "skip_unneeded"})

@@ -58,7 +58,8 @@ def work_through(
         paths: files, folders, globs, or addresses in object storage.
         settings: all settings.
         one: does one recording, such as ``process_recording`` or a Prefect sub-flow around it.
-        publish: is told the id of each recording that was done or looked at.
+        publish: is told the id of each recording that was done or looked at; None before, once
+            what is due was deleted.
 
     Raises:
         PolicyError: a real recording without a jurisdiction; nothing has been read then.
@@ -67,6 +68,7 @@ def work_through(
     words(settings.report.language, settings.report.timezone)
     store = Store(settings.out)
     tidy(store, settings)
+    publish(None)  # what was deleted goes in object storage, too, however the night ends
     laid = arrivals.lay_out(paths, settings, store.root)
     try:
         found = inbox.discover(laid.paths, settings.discovery)

@@ -52,7 +52,8 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         )
     name = store.page(Place(row["course"], row["month"], recording_id))
     address = row["source_path"]
-    source = arrivals.have_beside(address, settings, store.root) if address else None
+    source = path_of(address, store.root) if address else None
+    left_out = exclude.spans_of(row["exclusions"])
     faces = store.read("faces", recording_id)
     material = report.Material(
         recording=row,
@@ -60,7 +61,7 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         moments=store.read("moments", recording_id),
         marks=store.read("marks", recording_id),
         faces=None if faces.empty else faces,
-        transcript=source and transcript.spoken_beside(source, exclude.spans_of(row["exclusions"])),
+        transcript=arrivals.spoken(address, settings, store.root, left_out) if address else None,
         kept_until=_kept_until(store, row, settings.retention.days),
         earlier=store.course(row["course"]),
     )

@@ -97,7 +97,7 @@ def process_recording(
                     )
         outcome = _with_page(outcome, store, settings)
     except (InputError, TransientError) as error:
-        outcome = _failed(store, settings, source.path, source.course, error)
+        outcome = _failed(store, settings, source, error, retried=retried)
     except LecturePulseError:
         raise
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the rest of the night
@@ -106,7 +106,7 @@ def process_recording(
             f"{source.path.name!r} met an unexpected error: {type(error).__name__}: {error}.",
             hint="This is a fault of lecturepulse: please report it with the log.",
         )
-        outcome = _failed(store, settings, source.path, source.course, unexpected)
+        outcome = _failed(store, settings, source, unexpected, retried=retried)
     progress.tell("finished", source.path.name)
     return replace(outcome, wall_s=time.perf_counter() - began)
 
@@ -251,16 +251,21 @@ def _cut_short(job: Job, observations: Observations) -> InputError | None:
 
 def failed_before_reading(settings: Settings, path: Path, error: LecturePulseError) -> Outcome:
     """Keep why a file could not even be taken for a recording; return how it ended."""
-    return _failed(Store(settings.out), settings, path, path.parent.name, error)
+    source = Source(path, path.parent.name, inbox.Sidecar(), None, "unknown")
+    retried = settings.run.retry_failed
+    return _failed(Store(settings.out), settings, source, error, retried=retried)
 
 
 def _failed(
-    store: Store, settings: Settings, path: Path, course: str, error: LecturePulseError
+    store: Store, settings: Settings, source: Source, error: LecturePulseError, *, retried: bool
 ) -> Outcome:
+    path = source.path
     if not inbox.is_there(path):
         return Outcome(path, "failed", None, error.message, error.hint)
+    if why := failures.unwanted(store, settings, source, retried=retried):
+        return Outcome(path, "skipped", None, f"{why} It failed: {error.message}", error.hint)
     reference = audit.reference(failures.failed_id(store, path))
     audit.note(store.root, "processed", recording=reference, status="failed")
-    recording_id = failures.keep_failure(store, settings, path, course, error)
+    recording_id = failures.keep_failure(store, settings, path, source.course, error)
     outcome = Outcome(path, "failed", recording_id, error.message, error.hint)
     return _with_page(outcome, store, settings)

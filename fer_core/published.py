@@ -72,8 +72,8 @@ def writing(settings: Settings) -> Generator[Callable[[str | None], None]]:
     """Hold the dataset for writing; one in object storage is brought here before, kept there after.
 
     Yields:
-        Publishes a recording's rows and page, once they are committed; does nothing for a dataset
-        that is on this machine only.
+        Publishes a recording's rows and page, once they are committed, or, for None, all that
+        changed or went; does nothing for a dataset that is on this machine only.
 
     Raises:
         StoreError: another run writes to it, or it cannot be written.
@@ -82,6 +82,7 @@ def writing(settings: Settings) -> Generator[Callable[[str | None], None]]:
     store = Store(settings.out)
     with ExitStack() as stack:
         stack.enter_context(store.writing())
+        arrivals.clear(store.root)  # what a run that was killed had laid out
         if settings.publish_to is None:
             yield lambda _: None
             return
@@ -192,12 +193,13 @@ class _Copy:
         self._note()
 
     def publish(self, recording_id: str | None) -> None:
-        """Publish a recording's rows, page and log; what cannot be now, ``push`` does."""
-        if recording_id is None:
-            return
+        """Publish a recording's rows, page and log, or all; what cannot be now, ``push`` does."""
         with self._one_at_a_time:
             with suppress(TransientError):
                 self.push_audit()
+                if recording_id is None:
+                    self._push_all()
+                    return
                 self._push_rows(recording_id, self._store.files_of(recording_id))
                 self._push_files({name for name in self._files() if recording_id in name})
                 self._push_files({arrivals.KNOWN})
@@ -212,15 +214,7 @@ class _Copy:
         """
         try:
             self.push_audit()
-            files = _by_recording(self._all_files())
-            stands = self._store.places()
-            for mark in self._marks():
-                if mark.stem not in stands:
-                    self._remove_rows(mark.stem)
-                mark.unlink(missing_ok=True)
-            for recording_id in stands:
-                self._push_rows(recording_id, files[recording_id])
-            self._push_files({*self._files(), *self._known.files})
+            self._push_all()
         except TransientError as error:
             raise StoreError(
                 f"Not everything could be kept in {self._bucket.url}: {error.message}",
@@ -228,6 +222,17 @@ class _Copy:
             ) from error
         finally:
             self._note()
+
+    def _push_all(self) -> None:
+        files = _by_recording(self._all_files())
+        stands = self._store.places()
+        for mark in self._marks():
+            if mark.stem not in stands:
+                self._remove_rows(mark.stem)
+            mark.unlink(missing_ok=True)
+        for recording_id in stands:
+            self._push_rows(recording_id, files[recording_id])
+        self._push_files({*self._files(), *self._known.files})
 
     def push_audit(self) -> None:
         """Write the lines of the audit log that are not in the storage yet, as an object of ours.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Final, Literal
 from fer_core import arrivals, audit, pages
 from fer_core.errors import ConfigError
 from fer_core.folder import explained, write_whole
+from fer_core.schema import TABLES
 from fer_core.settings import Settings
 from fer_core.store import Store, Worked
 
@@ -26,6 +28,8 @@ Why = Literal["asked", "before", "expired"]
 
 UPLOADS: Final = "uploads"
 """Folder of the videos that were kept through the web interface, below the dataset, by id."""
+
+_ID: Final = re.compile("[0-9a-f]{16}")
 
 # What a purge has set out to do, until it is done: a power cut must not leave half of it.
 _JOURNAL: Final = ".purging"
@@ -225,6 +229,11 @@ def _all(store: Store) -> list[Removal]:
             begun_s = (store.root / "work" / recording_id).stat().st_mtime
             begun_on = datetime.fromtimestamp(begun_s, UTC).date()
             found.append(Removal(recording_id, "", "not finished", begun_on, None, None))
+    rows |= {removal.recording_id for removal in found}
+    for recording_id, changed_s in _left_over(store).items():
+        if recording_id not in rows:
+            changed_on = datetime.fromtimestamp(changed_s, UTC).date()
+            found.append(Removal(recording_id, "", "left over", changed_on, None, None))
     return found
 
 
@@ -245,6 +254,27 @@ def _draw_again(store: Store, recording_id: str, settings: Settings) -> None:
             error,
         )
         _remove_page(store, recording_id)
+
+
+def _left_over(store: Store) -> dict[str, float]:
+    """Return when the newest file of each recording was written, by id: of all but its work.
+
+    A row may be damaged and its recording gone, or a run killed before there was one: what is left
+    must not stay for ever. Only what ``purge`` deletes, or it would be due every night.
+    """
+    files = [path for name in TABLES for path in store.files(name)]
+    files += [page for page in store.reports.glob("*/*.html") if not page.parent.is_symlink()]
+    files += (store.root / "logs").glob("*.log")
+    named = [(path, path.stem) for path in files if path.is_file()]
+    kept = [path for path in (store.root / UPLOADS).glob("*") if path.is_dir()]
+    named += [(path, path.name) for path in kept if not path.is_symlink()]
+    aside = [path for path in (store.root / "set-aside").rglob("*") if path.is_file()]
+    named += [(path, path.name.removeprefix(".")[:16]) for path in aside]
+    newest: dict[str, float] = {}
+    for path, name in named:
+        if _ID.fullmatch(name):
+            newest[name] = max(newest.get(name, 0), path.lstat().st_mtime)
+    return newest
 
 
 def _drop(store: Store, recording_id: str, tables: Iterable[str]) -> None:

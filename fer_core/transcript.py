@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -38,10 +38,14 @@ PAUSE_S: Final = 3.0
 _MOST_BYTES: Final = 20_000_000
 # Zoom's pictures are GMT…_Recording_gallery_1280x720.mp4, its words GMT…_Recording.transcript.vtt.
 _ZOOM_VIEW: Final = re.compile(r"(?<=_Recording)(_\w+)?_\d+x\d+$", re.IGNORECASE)
-# "Meier, Carla:", "Dr. B. Braun (she/her):", ">> 7b Lena:", "[Lena]:"; and "Lena - …" in files that
-# do so throughout.
-_NAME: Final = re.compile(r"^([^:\uff1a!?;\n]{1,80})(?::\s+|\uff1a\s*)(?=\S)")
-_NAME_AND_DASH: Final = re.compile(r"^([^\W\d_][^:!?;\n]{0,60}?)\s[-\u2013\u2014]\s+(?=\S)")
+# "Meier, Carla:", "Dr. B. Braun (she/her):", ">> 7b Lena:", "[Lena]:", "Lena:yes"; and
+# "Lena - …" in files that do so throughout.
+_NAME: Final = re.compile(
+    r"^([^:\uff1a!?;\n]{1,80})(?::\s+|:(?=[^\W\d_])|\uff1a\s*)(?=\S)", re.MULTILINE
+)
+_NAME_AND_DASH: Final = re.compile(
+    r"^([^\W\d_][^:!?;\n]{0,60}?) [-\u2013\u2014]\s+(?=\S)", re.MULTILINE
+)
 _NAMED_SHARE: Final = 0.3
 # Chinese and Japanese have no spaces: every character counts.
 _UNSPACED: Final = r"\u3040-\u30ff\u3400-\u9fff"
@@ -55,7 +59,7 @@ class Cue:
     Attributes:
         start_s: its begin in the recording.
         end_s: its end, after the begin.
-        text: what was said, one line, without the speaker's name.
+        text: what was said by one speaker, one line, without the name.
         turn: whether somebody else spoke before; never of the first one.
     """
 
@@ -151,16 +155,20 @@ class Transcript:
 
 def beside(recording: Path) -> Path | None:
     """Return the transcript beside a recording; None if there is none."""
-    stems = dict.fromkeys((recording.stem, _ZOOM_VIEW.sub("", recording.stem)))
-    for stem in stems:
-        for suffix in SUFFIXES:
-            path = recording.with_name(stem + suffix)
-            try:
-                if path.is_file():
-                    return path
-            except OSError:  # a name that leaves no room for the ending
-                continue
+    for name in names_beside(recording):
+        path = recording.with_name(name)
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name that leaves no room for the ending
+            continue
     return None
+
+
+def names_beside(recording: Path) -> list[str]:
+    """Return what a transcript beside a recording may be called, the preferred name first."""
+    stems = dict.fromkeys((recording.stem, _ZOOM_VIEW.sub("", recording.stem)))
+    return [stem + suffix for stem in stems for suffix in SUFFIXES]
 
 
 def fingerprint(recording: Path) -> str | None:
@@ -183,8 +191,27 @@ def spoken_beside(
         left_out: ``(start, end)`` of what is not to be looked at, seconds.
     """
     found = beside(recording)
+    return _told_if_bad(lambda: read_transcript(found), left_out) if found else None
+
+
+def spoken_in(
+    name: str, content: bytes, left_out: Sequence[tuple[float, float]] = ()
+) -> Transcript | None:
+    """Return the transcript that a file holds; None if it cannot be read.
+
+    Args:
+        name: of the file.
+        content: of it.
+        left_out: ``(start, end)`` of what is not to be looked at, seconds.
+    """
+    return _told_if_bad(lambda: _read(name, content), left_out)
+
+
+def _told_if_bad(
+    read: Callable[[], Transcript], left_out: Sequence[tuple[float, float]]
+) -> Transcript | None:
     try:
-        return read_transcript(found).without(left_out) if found else None
+        return read().without(left_out)
     except InputError as error:  # everything else is worth having without it
         progress.tell("note", f"{error.message} {error.hint}")
         return None
@@ -218,22 +245,29 @@ def read_transcript(path: Path) -> Transcript:
                 f"The transcript {path.name!r} is larger than {_MOST_BYTES // 1_000_000} MB.",
                 hint="Give the words alone, as WebVTT.",
             )
-        found = webvtt.from_string(path.read_text(encoding="utf-8-sig", errors="replace"))
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path.name, str(error)) from error
+    return _read(path.name, content)
+
+
+def _read(name: str, content: bytes) -> Transcript:
+    try:
+        found = webvtt.from_string(content.decode("utf-8-sig", errors="replace"))
         captions = [
             (_seconds(each.start_time), _seconds(each.end_time), each.voice or "", each.text)
             for each in found
         ]
-    except (
-        OSError,
-        MalformedFileError,
-        MalformedCaptionError,
-    ) as error:
-        reason = str(error) or "it is no WebVTT"
-        raise InputError(
-            f"The transcript {path.name!r} cannot be read: {reason}.",
-            hint="Export it anew as .vtt, or remove it.",
-        ) from error
+    except (MalformedFileError, MalformedCaptionError) as error:
+        raise _unreadable(name, str(error) or "it is no WebVTT") from error
     return _without_names(captions)
+
+
+def _unreadable(name: str, reason: str) -> InputError:
+    return InputError(
+        f"The transcript {name!r} cannot be read: {reason}.",
+        hint="Export it anew as .vtt, or remove it.",
+    )
 
 
 def _seconds(at: Timestamp) -> float:
@@ -242,25 +276,42 @@ def _seconds(at: Timestamp) -> float:
 
 
 def _without_names(captions: list[tuple[float, float, str, str]]) -> Transcript:
-    lines = [(start, end, voice, " ".join(text.split())) for start, end, voice, text in captions]
+    lines = [(start, end, voice, _tidy(text)) for start, end, voice, text in captions]
     lines = sorted((line for line in lines if line[3] and line[1] > line[0]), key=lambda c: c[:2])
     dashed = sum(bool(_NAME_AND_DASH.match(text)) for *_, text in lines)
     form = _NAME_AND_DASH if dashed > _NAMED_SHARE * len(lines) else _NAME
-    prefixes = Counter(match[1] for *_, text in lines if (match := form.match(text)))
+    prefixes = Counter(match[1] for *_, text in lines for match in form.finditer(text))
     # "Remember: …" once in a transcript without names is speech; in one with names, never: better
-    # to lose a word than to show a name.
-    named = sum(prefixes.values()) > _NAMED_SHARE * len(lines)
+    # to lose a word than to show a name. Some files name a speaker only where another begins, so
+    # that one prefix that comes again is enough.
+    prefixed = sum(bool(form.search(text)) for *_, text in lines)
+    named = prefixed > _NAMED_SHARE * len(lines) or any(n > 1 for n in prefixes.values())
+    voices = any(voice for _, _, voice, _ in lines)
     cues: list[Cue] = []
     before: str | None = None
     for start, end, voice, text in lines:
-        match = form.match(text)
-        if match and not named and prefixes[match[1]] == 1:
-            match = None
-        speaker = voice or (match[1] if match else "")
-        turn = bool(speaker and before and speaker != before)
-        cues.append(Cue(start, end, text[match.end() :] if match else text, turn))
-        before = speaker or before
+        # Where voices are marked, a line with its own mark needs no name besides.
+        found = form.finditer(text) if named or (voices and not voice) else ()
+        for speaker, said in _parts(text, voice, found):
+            turn = bool(speaker and before and speaker != before)
+            cues.append(Cue(start, end, said, turn))
+            before = speaker or before
     return Transcript(tuple(cues), named=before is not None)
+
+
+def _tidy(text: str) -> str:
+    """Return a cue's lines without needless spaces."""
+    return "\n".join(filter(None, (" ".join(line.split()) for line in text.splitlines())))
+
+
+def _parts(text: str, voice: str, names: Iterable[re.Match[str]]) -> Iterator[tuple[str, str]]:
+    """Yield who says what in a cue, in one line each: several may speak in it."""
+    speaker, at = voice, 0
+    for name in names:
+        if said := " ".join(text[at : name.start()].split()):
+            yield speaker, said
+        speaker, at = voice or name[1], name.end()
+    yield speaker, " ".join(text[at:].split())
 
 
 def _count(text: str) -> int:

@@ -109,6 +109,45 @@ def test_a_colon_alone_makes_no_speaker(tmp_path):
     assert not found.named
 
 
+def test_who_is_named_only_where_a_turn_begins_is_dropped_too(tmp_path):
+    said = ["Mr Meier: Good morning.", *["and so on"] * 8, "Lena Braun: I did not get that."]
+    said += ["Mr Meier: No problem.", *["as we see"] * 8, "Tom Klein: Nor I."]
+    cues = [(5 * i, 5 * i + 4, text) for i, text in enumerate(said)]
+    found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
+    told = [cue.text for cue in found.cues]
+    assert told == [text.rpartition(": ")[2] for text in said]
+    assert [at for at, cue in enumerate(found.cues) if cue.turn] == [9, 10, 19]
+
+
+def test_a_name_without_a_space_after_it_but_no_time_of_day(tmp_path):
+    cues = [(0, 4, "Lena Braun:yes"), (5, 9, "Tom Klein:no"), (10, 14, "at 9:30 or https://x.org")]
+    found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
+    assert [cue.text for cue in found.cues] == ["yes", "no", "at 9:30 or https://x.org"]
+
+
+def test_several_who_speak_within_one_cue(tmp_path):
+    cues = [
+        (0, 4, "Mr Meier: good\nmorning"),
+        (5, 9, "hi there\nTom  Klein: yes hello\n- Lena Braun:\nme, too"),
+        (10, 14, "Mr Meier: fine"),
+    ]
+    found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
+    assert [(cue.start_s, cue.text, cue.turn) for cue in found.cues] == [
+        (0, "good morning", False),
+        (5, "hi there", False),
+        (5, "yes hello", True),
+        (5, "me, too", True),
+        (10, "fine", True),
+    ]
+
+
+def test_where_voices_are_marked_a_name_before_a_colon_is_one_too(tmp_path):
+    cues = [(0, 4, "<v Mr Meier>One: two.</v>"), *((5 * i, 5 * i + 4, "and") for i in range(1, 9))]
+    cues.append((50, 54, "Lena Braun: I did not get that."))
+    found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
+    assert [found.cues[0].text, found.cues[-1].text] == ["One: two.", "I did not get that."]
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no captions", b"1\n00:00 --> 00:05\nhello", b"\xff\xfe\x00 WEBVTT"]
 )
