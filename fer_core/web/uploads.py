@@ -150,10 +150,16 @@ def sent_video(max_mb: int) -> FileStorage:
     return file
 
 
-def file_name_of(file: FileStorage) -> str:
-    """Return what an upload is called on disk here: its own last part, and nothing that is odd."""
+def file_name_of(file: FileStorage, extensions: tuple[str, ...]) -> str:
+    """Return what an upload is called on disk here: its own last part, and nothing that is odd.
+
+    Args:
+        file: the upload.
+        extensions: the endings that recordings have; any other becomes ``mp4``.
+    """
     name = Path((file.filename or "").replace("\\", "/")).name
     stem, _, ending = name.rpartition(".")
     stem = re.sub(r"[^\w .()+-]", "_", stem or ending).strip(" .")[:80] or "video"
-    ending = re.sub(r"[^a-z0-9]", "", ending.lower())[:5]
-    return f"{stem}.{ending or 'mp4'}"
+    # A kept video is served under its ending: what says "script" or "page" is never written.
+    known = {extension.lower().lstrip(".") for extension in extensions}
+    return f"{stem}.{ending.lower() if ending.lower() in known else 'mp4'}"

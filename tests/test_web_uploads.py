@@ -1,0 +1,80 @@
+"""What strangers sent and how it is handed out again, on the app itself: no server, no model."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.datastructures import FileStorage
+
+from fer_core.settings import Settings
+from fer_core.web import guard
+from fer_core.web.app import create_app
+from fer_core.web.uploads import file_name_of
+
+KEPT = "0123456789abcdef"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> FlaskClient:
+    scratch = tmp_path / "web"
+    scratch.mkdir()
+    settings = Settings(out=tmp_path)
+    app = create_app(settings, guard.access_of(settings.web), scratch)
+    return app.test_client()
+
+
+def keep(out: Path, name: str, data: bytes = b"GIF89a") -> str:
+    folder = out / "uploads" / KEPT
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+    return f"/library/uploads/{KEPT}/{name}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "written"),
+    [
+        ("lesson.MP4", "lesson.mp4"),
+        ("a.b.gif", "a.b.gif"),
+        ("x.js", "x.mp4"),
+        ("x.html", "x.mp4"),
+        ("x.svg", "x.mp4"),
+        ("x.toml", "x.mp4"),
+        ("x.mp4.html", "x.mp4.mp4"),
+        ("C:\\videos\\x<y>.mkv", "x_y_.mkv"),
+        ("mp4", "mp4.mp4"),
+        ("", "video.mp4"),
+    ],
+)
+def test_an_upload_is_called_as_recordings_are(sent: str, written: str):
+    file = FileStorage(io.BytesIO(), filename=sent)
+    assert file_name_of(file, Settings().discovery.extensions) == written
+
+
+def test_an_ending_that_was_added_is_kept():
+    file = FileStorage(io.BytesIO(), filename="lesson.ogv")
+    assert file_name_of(file, ("mp4", ".OGV")) == "lesson.ogv"
+
+
+@pytest.mark.parametrize("ending", Settings().discovery.extensions)
+def test_a_kept_video_is_sent_as_one_and_runs_nothing(
+    client: FlaskClient, tmp_path: Path, ending: str
+):
+    answer = client.get(keep(tmp_path, f"lesson.{ending}"), buffered=True)
+
+    assert answer.status_code == 200
+    kind = answer.headers["Content-Type"]
+    assert kind == "image/gif" if ending == "gif" else kind.startswith("video/")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    policy = answer.headers["Content-Security-Policy"].split("; ")
+    assert {"sandbox allow-same-origin", "default-src 'none'"} <= set(policy)
+    assert not any(part.startswith(("script-src", "object-src")) for part in policy)
+
+
+@pytest.mark.parametrize("name", ["x.js", "x.html", "x.svg", "x.toml", "x.HTML", "x", "x.mp4.js"])
+def test_nothing_else_is_sent_from_where_videos_are_kept(
+    client: FlaskClient, tmp_path: Path, name: str
+):
+    assert client.get(keep(tmp_path, name)).status_code == 404
