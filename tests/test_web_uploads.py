@@ -12,7 +12,9 @@ from werkzeug.datastructures import FileStorage
 from fer_core.settings import Settings
 from fer_core.web import guard
 from fer_core.web.app import create_app
-from fer_core.web.uploads import file_name_of
+from fer_core.web.problems import Problem
+from fer_core.web.uploads import file_name_of, open_picture
+from tests.hostile import bomb_jpeg
 
 KEPT = "0123456789abcdef"
 
@@ -78,3 +80,13 @@ def test_nothing_else_is_sent_from_where_videos_are_kept(
     client: FlaskClient, tmp_path: Path, name: str
 ):
     assert client.get(keep(tmp_path, name)).status_code == 404
+
+
+def test_a_picture_of_endless_passes_is_refused_before_the_first():
+    assert open_picture(bomb_jpeg(50), 10_000).shape == (64, 64, 3)
+
+    with pytest.raises(Problem) as refused:
+        open_picture(bomb_jpeg(51), 10_000)
+
+    assert refused.value.kind == "too-large"
+    assert "passes" in refused.value.detail
