@@ -9,12 +9,14 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from flask import (
     Blueprint,
+    Flask,
     Response,
     current_app,
     redirect,
@@ -159,6 +161,17 @@ def is_known() -> bool:
         return True
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     return kind.lower() == "bearer" and _is_token(token, given.strip())
+
+
+def knows(app: Flask, environ: Mapping[str, str]) -> bool:
+    """Say whether whoever sends a request may come in, when only its headers are there.
+
+    Args:
+        app: the web interface.
+        environ: ``HTTP_AUTHORIZATION`` and ``HTTP_COOKIE``, as far as they were sent.
+    """
+    with app.test_request_context(environ_overrides=dict(environ)):
+        return is_known()
 
 
 def _is_token(token: str, given: str) -> bool:
