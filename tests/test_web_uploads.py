@@ -1,8 +1,10 @@
-"""What strangers sent and how it is handed out again, on the app itself: no server, no model."""
+"""What strangers sent and how it is handed out again; mostly on the app itself."""
 
 from __future__ import annotations
 
 import io
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from fer_core.web.app import create_app
 from fer_core.web.problems import Problem
 from fer_core.web.uploads import file_name_of, open_picture
 from tests.hostile import bomb_jpeg
+from tests.sites import serving
 
 KEPT = "0123456789abcdef"
 
@@ -80,6 +83,52 @@ def test_nothing_else_is_sent_from_where_videos_are_kept(
     client: FlaskClient, tmp_path: Path, name: str
 ):
     assert client.get(keep(tmp_path, name)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ("0-", (0, 4_000_000)),
+        ("0-99", (0, 100)),
+        ("6000000-", (6_000_000, 4_000_000)),
+        ("9999000-", (9_999_000, 1_000)),
+        ("-5000000", (5_000_000, 4_000_000)),
+        ("10-9999999", (10, 4_000_000)),
+    ],
+)
+def test_a_video_is_sent_in_pieces_to_whoever_asks_for_pieces(
+    client: FlaskClient, tmp_path: Path, asked: str, given: tuple[int, int]
+):
+    data = bytes(range(250)) * 40_000
+    address = keep(tmp_path, "lesson.mp4", data)
+
+    answer = client.get(address, headers={"Range": f"bytes={asked}"}, buffered=True)
+
+    begin, length = given
+    assert answer.status_code == 206
+    assert answer.data == data[begin : begin + length]
+    assert answer.headers["Content-Range"] == f"bytes {begin}-{begin + length - 1}/10000000"
+    assert answer.headers["Content-Length"] == str(length)
+
+
+@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=x", "bytes=0-1,5-9", "pages=1-2"])
+def test_a_piece_that_is_none_is_refused(client: FlaskClient, tmp_path: Path, asked: str):
+    address = keep(tmp_path, "lesson.mp4", b"x" * 1000)
+    assert client.get(address, headers={"Range": asked}, buffered=True).status_code == 416
+
+
+def test_players_that_pause_hold_nobody_up(tmp_path: Path):
+    with serving(tmp_path, WEB__THREADS="4") as site, ExitStack() as stack:
+        # When it starts it deletes what is in no table.
+        address = keep(site.out, "lesson.mp4", b"\0" * 30_000_000)
+        port = int(site.address.rpartition(":")[2])
+        ask = f"GET {address} HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-\r\n\r\n"
+        for _ in range(4):
+            player = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            player.sendall(ask.encode())
+            assert b" 206 " in player.recv(100)
+
+        assert site.client.get("/assets/page.css", timeout=10).status_code == 200
 
 
 def test_a_picture_of_endless_passes_is_refused_before_the_first():
