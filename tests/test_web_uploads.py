@@ -12,23 +12,17 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
 
 from fer_core.settings import Settings
-from fer_core.web import guard
-from fer_core.web.app import create_app
 from fer_core.web.problems import Problem
 from fer_core.web.uploads import file_name_of, open_picture
 from tests.hostile import bomb_jpeg
-from tests.sites import serving
+from tests.sites import client_of, serving
 
 KEPT = "0123456789abcdef"
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> FlaskClient:
-    scratch = tmp_path / "web"
-    scratch.mkdir()
-    settings = Settings(out=tmp_path)
-    app = create_app(settings, guard.access_of(settings.web), scratch)
-    return app.test_client()
+    return client_of(Settings(out=tmp_path))
 
 
 def keep(out: Path, name: str, data: bytes = b"GIF89a") -> str:

@@ -118,7 +118,8 @@ def limiter_of(settings: Web) -> Limiter:
     """Return what counts requests, for each address; rooms take stricter limits from it."""
     return Limiter(
         get_remote_address,
-        default_limits=[f"{settings.requests_per_minute} per minute"],
+        # Not default_limits: those are counted for each view.
+        application_limits=[f"{settings.requests_per_minute} per minute"],
         storage_uri="memory://",
         strategy="moving-window",
         headers_enabled=True,
