@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from fer_core.settings import Settings
+from fer_core.web.jobs import Jobs
+from fer_core.web.problems import Problem
 from tests.sites import client_of
 
 PAGES = ("/", "/live", "/library", "/problems", "/login", "/api/v1/night", "/assets/page.css")
@@ -46,3 +49,20 @@ def test_pictures_of_a_live_view_are_not_counted(client: FlaskClient):
     while client.get("/problems").status_code != 429:
         pass
     assert send() == 404
+
+
+def test_no_more_videos_wait_than_may_however_many_are_sent_at_once(tmp_path: Path):
+    jobs = Jobs(Settings(out=tmp_path, web={"max_waiting": 2}), tmp_path)
+
+    def reserve(_: int) -> Path | None:
+        try:
+            return jobs.reserve()
+        except Problem:
+            return None
+
+    with ThreadPoolExecutor(12) as pool:
+        folders = [folder for folder in pool.map(reserve, range(12)) if folder]
+
+    assert len(folders) == len(set(folders)) == 3  # one has its turn at once
+    folders[0].rmdir()  # as of an upload that was broken off
+    assert reserve(0) and not reserve(0)
