@@ -188,6 +188,21 @@ def test_it_does_not_listen_beyond_this_machine_without_a_token(command, host: s
 
 
 @pytest.mark.parametrize(
+    ("host", "hosts"),
+    [("::1", "[]"), ("[::1]", "[]"), ("127.0.0.1", '["[2001:db8::1]"]')],
+)
+def test_a_name_that_no_request_could_have_is_refused(
+    command, monkeypatch: pytest.MonkeyPatch, host: str, hosts: str
+):
+    monkeypatch.setenv("LECTUREPULSE_WEB__HOSTS", hosts)
+
+    code, said = command("web", "--host", host, "--port", "0")
+
+    assert code == 2
+    assert "IPv6" in said and "127.0.0.1" in said
+
+
+@pytest.mark.parametrize(
     ("mode", "text", "why"),
     [
         (0o644, TOKEN, "Others can read"),

@@ -35,7 +35,7 @@ from fer_core.web.problems import Problem, told
 
 blueprint: Final = Blueprint("guard", __name__)
 
-_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
+_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1")
 _LEAST_TOKEN: Final = 20
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"guard.log_in", "guard.check_token", "home.send_asset", "static"})
@@ -61,9 +61,16 @@ def access_of(settings: Web) -> Access:
 
     Raises:
         ConfigError: it would listen beyond this machine without a token, or the token's file is
-            missing, too short, or readable by others.
+            missing, too short, or readable by others; or a name of it is one that no request could
+            be checked against.
     """
     here = is_loopback(settings.host)
+    # werkzeug, which checks the names, knows no IPv6 address: every request would be refused.
+    if (here and ":" in settings.host) or any(name.count(":") > 1 for name in settings.hosts):
+        raise ConfigError(
+            "Requests are checked against names and IPv4 addresses, not against IPv6 addresses.",
+            hint="Listen on 127.0.0.1, and give web.hosts names, such as pulse.school.example.",
+        )
     token = _token(settings)
     if token is None and (settings.proxy or not here):
         raise ConfigError(
