@@ -247,6 +247,29 @@ def test_a_schedule_without_a_jurisdiction_is_refused_at_once(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--cron", "nonsense"], "'nonsense' is no cron expression"),
+        (["--cron", "99 99 * * *"], "'99 99 * * *' is no cron expression"),
+        (["--timezone", "Mars/X"], "There is no time zone 'Mars/X'"),
+        (["--timezone", "../UTC"], "There is no time zone '../UTC'"),
+    ],
+)
+def test_a_schedule_that_is_none_is_refused_before_anything_starts(
+    tmp_path, monkeypatch, capsys, words, why
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.server.running", None)
+    (tmp_path / "inbox").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve", "inbox", "--out", "out", "--jurisdiction", "DE", *words])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert why in said and "Traceback" not in said and words[0] in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("timezone", "night"),
     # Clocks go forward from 2 to 3, and back from 3 to 2.
     [
