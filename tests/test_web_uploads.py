@@ -79,6 +79,13 @@ def test_nothing_else_is_sent_from_where_videos_are_kept(
     assert client.get(keep(tmp_path, name)).status_code == 404
 
 
+@pytest.mark.parametrize("name", ["%00.mp4", f"{'a' * 300}.mp4", "none.mp4", "..%2f..%2fa.mp4"])
+def test_a_video_that_cannot_be_there_is_not(client: FlaskClient, tmp_path: Path, name: str):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    keep(tmp_path, "lesson.mp4")
+    assert client.get(f"/library/uploads/{KEPT}/{name}", buffered=True).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("asked", "given"),
     [

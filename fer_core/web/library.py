@@ -116,10 +116,13 @@ def send_upload(name: str) -> Response:
     folder = common().store.root / UPLOADS
     path = folder / name
     kind = _video_type(path)
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:  # there is none, or no file could have such a name
+        raise Problem("not-found") from error
     if kind is None or not path.resolve().is_relative_to(folder.resolve()):
         raise Problem("not-found")
-    if path.is_file():
-        _shorten_range(path.stat().st_size)
+    _shorten_range(size)
     response = send_from_directory(folder, name, mimetype=kind, conditional=True)
     response.headers["Content-Security-Policy"] = _UPLOAD_POLICY
     return response
