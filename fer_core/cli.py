@@ -214,6 +214,7 @@ def serve(
     from fer_core.folder import held
     from flows import schedule, server
 
+    schedule.need_schedule(cron, timezone or "UTC")
     given = [absolute_or_url(path) for path in paths]
     root = loaded.settings.out.absolute()
     # Now, and not at two in the morning. An inbox that is empty now will hold real people.

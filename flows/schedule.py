@@ -7,10 +7,50 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import subprocess
+import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+from fer_core.errors import ConfigError
+
+_REFUSED: Final = 9
+_CHECK: Final = f"""
+import sys
+from prefect.schedules import Cron
+try:
+    Cron(sys.argv[1])
+except ValueError:
+    sys.exit({_REFUSED})
+"""
+
+
+def need_schedule(cron: str, timezone: str) -> None:
+    """Refuse a schedule that Prefect would refuse, while nothing of it runs yet.
+
+    Args:
+        cron: when.
+        timezone: of it.
+
+    Raises:
+        ConfigError: one of them is none.
+    """
+    if timezone not in available_timezones():
+        raise ConfigError(
+            f"There is no time zone {timezone!r}.",
+            hint="Give --timezone a name as in the tz database, such as Asia/Kolkata.",
+        )
+    # In a process of its own: here Prefect would read its settings before its server is there.
+    command = [sys.executable, "-P", "-c", _CHECK, cron]
+    checked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if checked.returncode == _REFUSED:
+        raise ConfigError(
+            f"{cron!r} is no cron expression.",
+            hint='Give --cron minute, hour, day, month and weekday, such as "0 2 * * *".',
+        )
 
 
 def serve(

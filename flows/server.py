@@ -31,6 +31,9 @@ _SCHEDULES: Final = {
     "PREFECT_UI_ENABLED": "1",
     f"{_VACUUM}_ENABLED": "events,flow_runs",
 }
+# A proxy is for the world outside: it does not know this machine's own servers.
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_LOOPBACK: Final = ("127.0.0.1", "localhost")
 _OURS_S: Final = 0.5
 _SERVER_END_S: Final = 20
 _SERVER_START_S: Final = 180  # it takes 8 to 15 s on a small machine, longer on a busy one
@@ -74,6 +77,7 @@ def running(
         _reach(url)
         yield url
         return
+    _ask_without_proxy()
     port = _free_port(_PREFECT_PORT if schedules else 0)
     url = f"http://127.0.0.1:{port}/api"
     purpose = _SCHEDULES if schedules else _EPHEMERAL
@@ -101,6 +105,16 @@ def running(
             child.wait()
         if child.stdin is not None:
             child.stdin.close()
+
+
+def _ask_without_proxy() -> None:
+    """Have Prefect's own client, here and in children, reach this machine without any proxy."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if "*" not in names:
+        names += [name for name in _LOOPBACK if name not in names]
+    # Some read one of the two, some the other.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(names)
 
 
 def _reach(url: str) -> None:
@@ -133,7 +147,7 @@ def _await(url: str, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _SERVER_START_S
     while time.monotonic() < deadline and child.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback, http
+            with _OPENER.open(url, timeout=5) as answer:
                 if answer.status == HTTPStatus.OK:
                     # Another's server may have taken the port meanwhile: then ours ends now.
                     time.sleep(_OURS_S)

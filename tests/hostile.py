@@ -8,6 +8,8 @@ import zipfile
 import zlib
 from functools import cache
 
+from PIL import Image
+
 
 @cache
 def bomb_png(side: int) -> bytes:
@@ -22,6 +24,15 @@ def bomb_png(side: int) -> bytes:
     packed = zlib.compressobj(1)
     rows = b"".join(packed.compress(b"\0" * (3 * side + 1)) for _ in range(side)) + packed.flush()
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def bomb_jpeg(scans: int) -> bytes:
+    """Return a small progressive JPEG with its last scan repeated: each is work, and few bytes."""
+    file = io.BytesIO()
+    Image.new("L", (64, 64), 90).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * (scans - data.count(b"\xff\xda") + 1) + data[-2:]
 
 
 def archive() -> bytes:

@@ -14,8 +14,12 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+from flask.testing import FlaskClient
 from numpy.typing import NDArray
 
+from fer_core.settings import Settings
+from fer_core.web import guard
+from fer_core.web.app import create_app
 from tests import clips
 
 REPO = Path(__file__).parent.parent
@@ -45,6 +49,13 @@ def encoded(picture: NDArray[np.uint8], ending: str) -> bytes:
     done, file = cv2.imencode(ending, picture)
     assert done
     return file.tobytes()
+
+
+def client_of(settings: Settings) -> FlaskClient:
+    """Return a client of the app of a dataset itself, without any server."""
+    scratch = settings.out / "web"
+    scratch.mkdir(parents=True)
+    return create_app(settings, guard.access_of(settings.web), scratch).test_client()
 
 
 class Site:

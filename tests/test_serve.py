@@ -1,5 +1,6 @@
 """The schedule, with a real Prefect server: it fires, gives the core's tables, and ends cleanly."""
 
+import http.server
 import inspect
 import itertools
 import json
@@ -22,6 +23,7 @@ import yaml
 
 from fer_core import cli
 from fer_core.underway import read_underway
+from flows import server
 from tests import clips
 
 REPO = Path(__file__).parent.parent
@@ -244,6 +246,71 @@ def test_a_schedule_without_a_jurisdiction_is_refused_at_once(tmp_path, monkeypa
         cli.main(["serve", "inbox", "--out", "out"])
     assert ended.value.code == 2
     assert "A jurisdiction is required" in capsys.readouterr().err
+
+
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_proxy_does_not_stand_before_our_own_server(monkeypatch):
+    monkeypatch.setattr(server, "_SERVER_START_S", 10)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "")
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with http.server.HTTPServer(("127.0.0.1", 0), Healthy) as other, child:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        server._await(f"http://127.0.0.1:{other.server_port}/api/health", child)
+        other.shutdown()
+        child.kill()
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "then"),
+    [
+        ("", "", "127.0.0.1,localhost"),
+        ("a.example, localhost", "", "a.example,localhost,127.0.0.1"),
+        ("", "a.example", "a.example,127.0.0.1,localhost"),
+        ("*", "", "*"),
+    ],
+)
+def test_prefect_s_client_asks_this_machine_without_a_proxy(monkeypatch, lower, upper, then):
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", lower)
+    monkeypatch.setenv("NO_PROXY", upper)
+
+    server._ask_without_proxy()
+
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == then
+    assert urllib.request.proxy_bypass("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--cron", "nonsense"], "'nonsense' is no cron expression"),
+        (["--cron", "99 99 * * *"], "'99 99 * * *' is no cron expression"),
+        (["--timezone", "Mars/X"], "There is no time zone 'Mars/X'"),
+        (["--timezone", "../UTC"], "There is no time zone '../UTC'"),
+    ],
+)
+def test_a_schedule_that_is_none_is_refused_before_anything_starts(
+    tmp_path, monkeypatch, capsys, words, why
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.server.running", None)
+    (tmp_path / "inbox").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve", "inbox", "--out", "out", "--jurisdiction", "DE", *words])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert why in said and "Traceback" not in said and words[0] in said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

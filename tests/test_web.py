@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,44 @@ def test_whoever_logs_in_stays_until_they_log_out(locked: Site):
         assert browser.get("/").status_code == 302
 
 
+def announced(site: Site, path: str, *headers: str) -> str:
+    """Return the first line that a server says to 400 MB that are yet to come."""
+    port = int(site.address.rpartition(":")[2])
+    head = (f"POST {path} HTTP/1.1", "Host: localhost", "Content-Length: 400000000", *headers)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall("".join(f"{line}\r\n" for line in (*head, "")).encode())
+        return connection.recv(100).decode().partition("\r\n")[0]
+
+
+EXPECT = "Expect: 100-continue"
+
+
+@pytest.mark.parametrize("path", ["/login", "/ask", "/api/v1/image", "/api/v1/videos/x", "/"])
+def test_only_a_video_may_be_as_large_as_one(site: Site, path: str):
+    assert " 413 " in announced(site, path)
+    assert " 100 " in announced(site, "/try/video", EXPECT)
+
+
+@pytest.mark.parametrize(
+    "header", ["X: y", "Cookie: lecturepulse=x", "Authorization: Bearer x", f"Cookie: {TOKEN}"]
+)
+def test_of_a_stranger_nothing_large_is_taken(locked: Site, header: str):
+    for path in ("/api/v1/videos", "/try/video"):
+        assert " 413 " in announced(locked, path, header)
+
+
+def test_whoever_holds_the_token_may_send_a_large_video(locked: Site):
+    known = f"Authorization: Bearer {TOKEN}"
+    assert " 100 " in announced(locked, "/api/v1/videos", known, EXPECT)
+    assert " 413 " in announced(locked, "/api/v1/image", known)
+
+    with httpx.Client(base_url=locked.address, trust_env=False) as browser:
+        browser.post("/login", data={"token": TOKEN})
+        cookie = f"Cookie: lecturepulse={browser.cookies['lecturepulse']}"
+
+    assert " 100 " in announced(locked, "/try/video", cookie, EXPECT)
+
+
 def test_guessing_tokens_is_slowed_down(locked: Site):
     with httpx.Client(base_url=locked.address, trust_env=False) as browser:
         answers = [browser.post("/login", data={"token": "guess"}) for _ in range(12)]
@@ -146,6 +185,21 @@ def test_it_does_not_listen_beyond_this_machine_without_a_token(command, host: s
     assert code == 2
     assert "there is no token" in said
     assert "--token-file" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts"),
+    [("::1", "[]"), ("[::1]", "[]"), ("127.0.0.1", '["[2001:db8::1]"]')],
+)
+def test_a_name_that_no_request_could_have_is_refused(
+    command, monkeypatch: pytest.MonkeyPatch, host: str, hosts: str
+):
+    monkeypatch.setenv("LECTUREPULSE_WEB__HOSTS", hosts)
+
+    code, said = command("web", "--host", host, "--port", "0")
+
+    assert code == 2
+    assert "IPv6" in said and "127.0.0.1" in said
 
 
 @pytest.mark.parametrize(

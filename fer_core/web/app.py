@@ -107,10 +107,10 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
     app.after_request(_with_headers)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
-    fifth = f"{settings.web.requests_per_minute // 5} per minute"
+    fifth = limiter.shared_limit(f"{settings.web.requests_per_minute // 5} per minute", _A_FIFTH)
     for endpoint, given in _STRICTER.items():
-        most = fifth if given == _A_FIFTH else given
-        view: Any = limiter.limit(most)(app.view_functions[endpoint])
+        limit = fifth if given == _A_FIFTH else limiter.limit(given)
+        view: Any = limit(app.view_functions[endpoint])
         app.view_functions[endpoint] = view
     limiter.exempt(app.view_functions["live.see_picture"])  # five a second; ``Viewers`` bounds them
 

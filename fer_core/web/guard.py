@@ -9,12 +9,14 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from flask import (
     Blueprint,
+    Flask,
     Response,
     current_app,
     redirect,
@@ -33,7 +35,7 @@ from fer_core.web.problems import Problem, told
 
 blueprint: Final = Blueprint("guard", __name__)
 
-_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
+_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1")
 _LEAST_TOKEN: Final = 20
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"guard.log_in", "guard.check_token", "home.send_asset", "static"})
@@ -59,9 +61,16 @@ def access_of(settings: Web) -> Access:
 
     Raises:
         ConfigError: it would listen beyond this machine without a token, or the token's file is
-            missing, too short, or readable by others.
+            missing, too short, or readable by others; or a name of it is one that no request could
+            be checked against.
     """
     here = is_loopback(settings.host)
+    # werkzeug, which checks the names, knows no IPv6 address: every request would be refused.
+    if (here and ":" in settings.host) or any(name.count(":") > 1 for name in settings.hosts):
+        raise ConfigError(
+            "Requests are checked against names and IPv4 addresses, not against IPv6 addresses.",
+            hint="Listen on 127.0.0.1, and give web.hosts names, such as pulse.school.example.",
+        )
     token = _token(settings)
     if token is None and (settings.proxy or not here):
         raise ConfigError(
@@ -116,7 +125,8 @@ def limiter_of(settings: Web) -> Limiter:
     """Return what counts requests, for each address; rooms take stricter limits from it."""
     return Limiter(
         get_remote_address,
-        default_limits=[f"{settings.requests_per_minute} per minute"],
+        # Not default_limits: those are counted for each view.
+        application_limits=[f"{settings.requests_per_minute} per minute"],
         storage_uri="memory://",
         strategy="moving-window",
         headers_enabled=True,
@@ -159,6 +169,17 @@ def is_known() -> bool:
         return True
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     return kind.lower() == "bearer" and _is_token(token, given.strip())
+
+
+def knows(app: Flask, environ: Mapping[str, str]) -> bool:
+    """Say whether whoever sends a request may come in, when only its headers are there.
+
+    Args:
+        app: the web interface.
+        environ: ``HTTP_AUTHORIZATION`` and ``HTTP_COOKIE``, as far as they were sent.
+    """
+    with app.test_request_context(environ_overrides=dict(environ)):
+        return is_known()
 
 
 def _is_token(token: str, given: str) -> bool:

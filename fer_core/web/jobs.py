@@ -86,7 +86,7 @@ class Jobs:
         self._thread: threading.Thread | None = None
 
     def reserve(self) -> Path:
-        """Return a folder of its own for an upload.
+        """Return a folder of its own for an upload; whoever does not submit it deletes it.
 
         Raises:
             Problem: too many wait already.
@@ -94,12 +94,14 @@ class Jobs:
         with self._changed:
             self._forget_old()
             states = [job.state for job in self._jobs.values()]
+            # Others that are being sent have a folder, and will wait.
+            coming = sum(folder.name not in self._jobs for folder in self._scratch.iterdir())
             # The first of those that wait has its turn at once if nothing runs.
-            waiting = states.count("waiting") - ("running" not in states)
-        if waiting >= self._settings.web.max_waiting:
-            raise Problem("busy", "Too many videos wait already.", retry_after_s=60)
-        folder = self._scratch / secrets.token_urlsafe(16)
-        folder.mkdir(mode=0o700)
+            waiting = states.count("waiting") + coming - ("running" not in states)
+            if waiting >= self._settings.web.max_waiting:
+                raise Problem("busy", "Too many videos wait already.", retry_after_s=60)
+            folder = self._scratch / secrets.token_urlsafe(16)
+            folder.mkdir(mode=0o700)
         return folder
 
     def submit(self, path: Path, course: str) -> VideoJob:

@@ -11,10 +11,14 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from flask import Flask
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 
 from fer_core.errors import EnvironmentProblem
@@ -26,6 +30,7 @@ from fer_core.web.app import create_app
 
 _SCRATCH: Final = "web"
 _MORE_MB: Final = 2
+_VIDEO_PATHS: Final = frozenset({"/try/video", "/api/v1/videos"})
 
 
 class Server:
@@ -35,7 +40,7 @@ class Server:
         address: where a browser finds it.
     """
 
-    def __init__(self, settings: Settings, app: Any) -> None:
+    def __init__(self, settings: Settings, app: Flask) -> None:
         web = settings.web
         # So that our own words can refuse what is a little too large.
         most = 1_000_000 * (max(web.max_video_mb, web.max_image_mb) + _MORE_MB)
@@ -59,6 +64,8 @@ class Server:
             clear_untrusted_proxy_headers=True,
             **trusted,
         )
+        little = 1_000_000 * (web.max_image_mb + _MORE_MB)
+        self._server.channel_class = _channel(app, self._server.adj, little)
         host = f"[{web.host}]" if ":" in web.host else web.host
         self.address = f"http://{host}:{bound.getsockname()[1]}/"
 
@@ -70,6 +77,36 @@ class Server:
     def close(self) -> None:
         """Listen no more."""
         self._server.close()
+
+
+def _channel(app: Flask, given: Any, little: int) -> type[HTTPChannel]:
+    """Return waitress' channel, which takes a large body only where a video may be sent.
+
+    waitress writes a body to the disk before anybody sees the request: of a stranger that must be
+    no more than a picture.
+
+    Args:
+        app: the web interface.
+        given: waitress' settings.
+        little: what is taken of everything else, bytes.
+    """
+    for_others = copy(given)
+    for_others.max_request_body_size = little
+
+    class Parser(HTTPRequestParser):
+        path: str
+
+        def parse_header(self, header_plus: bytes) -> None:
+            super().parse_header(header_plus)
+            names = ("AUTHORIZATION", "COOKIE")
+            sent = {f"HTTP_{name}": self.headers[name] for name in names if name in self.headers}
+            if self.path not in _VIDEO_PATHS or not guard.knows(app, sent):
+                self.adj = for_others
+
+    class Channel(HTTPChannel):
+        parser_class = Parser
+
+    return Channel
 
 
 def _bound(host: str, port: int) -> socket.socket:

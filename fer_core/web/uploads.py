@@ -24,6 +24,9 @@ Image.MAX_IMAGE_PIXELS = None
 _HEAD_BYTES: Final = 512
 _FORM_BYTES: Final = 100_000
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# A scan of a few bytes has a decoder go over every pixel again; programs write ten or so.
+_SCAN: Final = b"\xff\xda"
+_MOST_SCANS: Final = 50
 _PNG_END: Final = b"IEND\xaeB`\x82"
 _PICTURE_TYPES: Final = frozenset({"image/jpeg", "image/png", "application/octet-stream"})
 
@@ -80,7 +83,8 @@ def open_picture(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
         ``(height, width, 3)`` blue-green-red.
 
     Raises:
-        Problem: it is no JPEG or PNG, too large, damaged, or has something behind its end.
+        Problem: it is no JPEG or PNG, too large, drawn in too many passes, damaged, or has
+            something behind its end.
     """
     kind = "JPEG" if data.startswith(_JPEG) else "PNG" if data.startswith(_PNG) else ""
     if not kind:
@@ -88,6 +92,14 @@ def open_picture(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
             "wrong-kind", "This is no JPEG or PNG picture.", hint="Save it as one of these."
         )
     _need_nothing_behind(data, kind)
+    # In what is coded a 255 never stands before another byte than 0: these are true scans, or such
+    # of a thumbnail.
+    if kind == "JPEG" and data.count(_SCAN) > _MOST_SCANS:
+        raise Problem(
+            "too-large",
+            f"The picture is drawn in more than {_MOST_SCANS} passes.",
+            hint="Save it again, as a plain JPEG.",
+        )
     try:
         with Image.open(io.BytesIO(data), formats=[kind]) as picture:
             _need_size(picture.size, max_pixels)
@@ -150,10 +162,16 @@ def sent_video(max_mb: int) -> FileStorage:
     return file
 
 
-def file_name_of(file: FileStorage) -> str:
-    """Return what an upload is called on disk here: its own last part, and nothing that is odd."""
+def file_name_of(file: FileStorage, extensions: tuple[str, ...]) -> str:
+    """Return what an upload is called on disk here: its own last part, and nothing that is odd.
+
+    Args:
+        file: the upload.
+        extensions: the endings that recordings have; any other becomes ``mp4``.
+    """
     name = Path((file.filename or "").replace("\\", "/")).name
     stem, _, ending = name.rpartition(".")
     stem = re.sub(r"[^\w .()+-]", "_", stem or ending).strip(" .")[:80] or "video"
-    ending = re.sub(r"[^a-z0-9]", "", ending.lower())[:5]
-    return f"{stem}.{ending or 'mp4'}"
+    # A kept video is served under its ending: what says "script" or "page" is never written.
+    known = {extension.lower().lstrip(".") for extension in extensions}
+    return f"{stem}.{ending.lower() if ending.lower() in known else 'mp4'}"

@@ -31,7 +31,7 @@ def accept_video() -> VideoJob:
     need_space(here.store.root, here.settings.run.min_free_mb)
     folder = here.jobs.reserve()
     try:
-        path = folder / file_name_of(file)
+        path = folder / file_name_of(file, here.settings.discovery.extensions)
         file.save(path)
         return here.jobs.submit(path, course)
     except BaseException:
