@@ -335,7 +335,7 @@ def _shares_table(
                 [
                     moment_cell(words, row.start),
                     *(measured(words, share, words.percent) for share in shares(row)),
-                    measured(words, row.with_values, words.whole),
+                    measured(words, row.with_shares, words.whole),
                 ],
             )
             for row in rows

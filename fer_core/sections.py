@@ -147,8 +147,6 @@ def _sentence(story: Story) -> str:  # noqa: PLR0911  one return a case
         values["share"] = words.percent(lecture.count("values") / n)
         if story.presence:
             return words("minute.sentence_presence", **values)
-        if not lecture.has("engagement"):
-            return words("minute.sentence_no_index", **values)
         key = "minute.sentence_all" if lecture.count("values") == n else "minute.sentence"
         return words(key, index=words.index(lecture.mean("engagement")), **values)
     if lecture.faces.max() < least:

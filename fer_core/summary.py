@@ -80,13 +80,15 @@ class Row:
     """One row of a table twin: plain means of the tables' seconds ``[start, stop)``.
 
     Means are over the seconds that have values; NaN if none has. ``state`` is what most seconds
-    are, ``with_values`` how many have values.
+    are, ``with_values`` how many have values, ``with_shares`` how many have ``groups``: also those
+    in which too few could be read for an index.
     """
 
     start: int
     stop: int
     state: str
     with_values: int
+    with_shares: int
     people: float
     people_low: float
     people_high: float
@@ -145,11 +147,8 @@ class Lecture:
         probs = np.stack([column(f"p_{name}") for name in EMOTIONS], axis=1)
         uncertain = column("uncertain")
         read = 1 - uncertain
-        known = (
-            (faces > 0) & ~suppressed
-            if presence
-            else ~np.isnan(engagement) | ~np.isnan(probs).any(axis=1)
-        )
+        # Expressions of a few say nothing of the class: without an index, too few could be read.
+        known = (faces > 0) & ~suppressed if presence else ~np.isnan(engagement)
         left_out = column("left_out", 0) > 0
         state = np.select(
             [frames == 0, left_out, known, faces == 0, suppressed], [5, 4, 0, 3, 2], 1
@@ -248,6 +247,7 @@ class Lecture:
             stop=stop,
             state=STATES[int(counts.argmax())],
             with_values=int(counts[0]),
+            with_shares=int((~np.isnan(self.groups[cut, 0])).sum()),
             people=float(_mean(people)),
             people_low=float(people.min()) if len(people) else math.nan,
             people_high=float(people.max()) if len(people) else math.nan,

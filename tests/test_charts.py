@@ -132,10 +132,13 @@ def frame(**columns: Any) -> pd.DataFrame:
 
 def test_every_second_is_exactly_one_thing() -> None:
     seconds = frame(
-        frames=[0, 1, 1, 1, 1, 1],
-        faces=[0, 0, 0, 3, 9, 9],
-        suppressed=[False, False, True, True, False, False],
-        engagement=[None, None, None, None, None, 0.7],
+        frames=[0, 1, 1, 1, 1, 1, 1],
+        faces=[0, 0, 0, 3, 9, 9, 9],
+        suppressed=[False, False, True, True, False, False, False],
+        engagement=[None, None, None, None, None, None, 0.7],
+        # Three of nine could be read: of those, there are expressions, but there is no index.
+        **{f"p_{name}": [*[None] * 5, 1 / 7, 1 / 7] for name in EMOTIONS},
+        uncertain=[*[None] * 5, 2 / 3, 0],
     )
 
     lecture = Lecture.of(seconds, presence=False)
@@ -146,9 +149,10 @@ def test_every_second_is_exactly_one_thing() -> None:
         "nobody",
         "withheld",
         "unread",
+        "unread",
         "values",
     ]
-    assert sum(lecture.count(state) for state in STATES) == 6
+    assert sum(lecture.count(state) for state in STATES) == 7
 
 
 def test_a_second_the_table_lacks_has_no_picture() -> None:

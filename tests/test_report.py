@@ -189,6 +189,23 @@ def test_the_twin_of_the_people_chart_counts_every_second() -> None:
     assert sum(int(row[4]) for row in rows) == seconds["engagement"].notna().sum()
 
 
+def test_a_second_without_an_index_has_no_values_though_some_were_read() -> None:
+    seconds = tables.seconds(24, 300, gaps=False)
+    index = ["engagement", "engagement_low", "engagement_high"]
+    seconds = changed(seconds, seconds["second"] >= 30, **dict.fromkeys(index, np.nan))
+    root = pages.check(page(seconds))
+
+    text = pages.text_of(pages.by_id(root, "minute")).replace("\u00a0", " ")
+    assert "over the 10 % of seconds that have values" in text
+    assert "30 of 300 s" in text
+    assert "too few faces readable" in text
+    hatched = {e.get("fill") for e in pages.by_id(root, "curve").iter() if e.get("fill")}
+    assert "url(#curve-unread)" in hatched
+    # What was read of some is shown with what was not, and counted.
+    _, *rows = pages.csv_of(root, "groups")
+    assert sum(int(row[-1]) for row in rows) == 300
+
+
 def test_what_every_second_was_adds_up_to_the_lecture() -> None:
     seconds = tables.seconds(25, 1000, people=8)
     root = pages.check(page(seconds))
