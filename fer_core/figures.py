@@ -37,7 +37,8 @@ def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub:
     words, lecture = story.words, story.lecture
     counts = lecture.people()
     if not len(counts):
-        finding = words("people.finding_no_picture")
+        why = "left_out" if lecture.count("left_out") else "no_picture"
+        finding = words(f"people.finding_{why}")
     elif not counts.any():
         finding = words("people.finding_none")
     elif counts.min() == counts.max():

@@ -139,6 +139,8 @@ def _sentence(story: Story) -> str:  # noqa: PLR0911  one return a case
     values: dict[str, str] = {"duration": words.duration(n)}
     if lecture.count("no_picture") == n:
         return words("minute.sentence_no_picture", **values)
+    if not len(lecture.people()):
+        return words("minute.sentence_left_out", **values)
     if not lecture.faces.any():
         return words("minute.sentence_nobody", **values)
     values["people"] = people_text(words, float(np.median(lecture.people())))

@@ -43,7 +43,7 @@ class Columns:
         seconds: length of the lecture.
         step_s: seconds in one column; the last one may be shorter.
         state: ``(k,)`` what most of the column's seconds are, an index of ``STATES``.
-        people: ``(k,)`` mean of people visible; NaN without a picture.
+        people: ``(k,)`` mean of people visible; NaN without a picture, or where it is left out.
         fine: ``(k,)`` engagement, centred 10 s mean; NaN where most seconds have none.
         calm: ``(k,)`` the same, 60 s mean.
         low, high: ``(k,)`` ends of the 95 % interval, averaged like the heavier curve.
@@ -192,8 +192,12 @@ class Lecture:
         return _mean(getattr(self, name))
 
     def people(self) -> FloatArray:
-        """Return people visible in every second that has a picture."""
-        return self.faces[self.frames > 0]
+        """Return people visible in every second that was looked at: it has a picture, not left out."""
+        return self.faces[self._looked_at()]
+
+    def _looked_at(self) -> NDArray[np.bool_]:
+        # Where the picture was left out, nobody looked: that is not an empty room.
+        return (self.frames > 0) & (self.state != STATES.index("left_out"))
 
     def parts(self, weights: dict[str, float]) -> FloatArray:
         """Return what neutral, smiling and the other expressions add to the mean index."""
@@ -216,7 +220,7 @@ class Lecture:
         step = max(1, math.ceil(n / MOST_COLUMNS))
         calm_s = calm_s or (60 if n >= CALM_FROM_S else 10)
         share_s = 10 if step == 1 else 60  # several seconds a pixel: 10 s would only flicker
-        seen = np.where(self.frames > 0, self.faces, math.nan)
+        seen = np.where(self._looked_at(), self.faces, math.nan)
         return Columns(
             seconds=n,
             step_s=step,
@@ -241,7 +245,7 @@ class Lecture:
     def _row(self, start: int, stop: int) -> Row:
         cut = slice(start, stop)
         counts = np.bincount(self.state[cut], minlength=len(STATES))
-        people = self.faces[cut][self.frames[cut] > 0]
+        people = self.part(start, stop).people()
         return Row(
             start=start,
             stop=stop,

@@ -162,6 +162,18 @@ def test_a_second_the_table_lacks_has_no_picture() -> None:
     assert lecture.people().tolist() == [4, 4]
 
 
+def test_where_the_picture_was_left_out_nobody_counted_people() -> None:
+    left_out = [True, True, False, False, True, True, True, True, True, True, False, False]
+    faces = np.where(left_out, 0, 11)
+    lecture = Lecture.of(frame(faces=faces, left_out=left_out), presence=True)
+
+    assert lecture.people().tolist() == [11] * 4
+    assert np.isnan(lecture.columns().people).tolist() == left_out
+    people = [(row.people, row.people_low, row.people_high) for row in lecture.rows()]
+    assert people[2] == (11, 11, 11)
+    assert np.isnan(people[4]).all()
+
+
 def test_groups_are_shares_of_everybody_visible() -> None:
     lecture = Lecture.of(tables.seconds(2, 300), presence=False)
 

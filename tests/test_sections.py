@@ -123,6 +123,13 @@ def test_a_closer_look_says_so_where_nothing_else_changed() -> None:
     assert "people visible:" not in text
 
 
+def test_what_was_left_out_beside_a_moment_explains_nothing() -> None:
+    rows = calm().seconds
+    rows.loc[rows["second"].between(360, 479), ["faces", "left_out"]] = [0, True]
+
+    assert "people visible:" not in section(read(calm(seconds=rows)), "closeups")
+
+
 def test_a_closer_look_shows_two_minutes_on_either_side() -> None:
     root = read(calm(), video_href="a.mp4")
 
