@@ -192,7 +192,7 @@ class Lecture:
         return _mean(getattr(self, name))
 
     def people(self) -> FloatArray:
-        """Return people visible in every second that was looked at: it has a picture, not left out."""
+        """Return people visible in every second with a picture that was not left out."""
         return self.faces[self._looked_at()]
 
     def _looked_at(self) -> NDArray[np.bool_]:

@@ -189,23 +189,6 @@ def test_the_twin_of_the_people_chart_counts_every_second() -> None:
     assert sum(int(row[4]) for row in rows) == seconds["engagement"].notna().sum()
 
 
-def test_a_second_without_an_index_has_no_values_though_some_were_read() -> None:
-    seconds = tables.seconds(24, 300, gaps=False)
-    index = ["engagement", "engagement_low", "engagement_high"]
-    seconds = changed(seconds, seconds["second"] >= 30, **dict.fromkeys(index, np.nan))
-    root = pages.check(page(seconds))
-
-    text = pages.text_of(pages.by_id(root, "minute")).replace("\u00a0", " ")
-    assert "over the 10 % of seconds that have values" in text
-    assert "30 of 300 s" in text
-    assert "too few faces readable" in text
-    hatched = {e.get("fill") for e in pages.by_id(root, "curve").iter() if e.get("fill")}
-    assert "url(#curve-unread)" in hatched
-    # What was read of some is shown with what was not, and counted.
-    _, *rows = pages.csv_of(root, "groups")
-    assert sum(int(row[-1]) for row in rows) == seconds["p_happy"].notna().sum() > 250
-
-
 def test_what_every_second_was_adds_up_to_the_lecture() -> None:
     seconds = tables.seconds(25, 1000, people=8)
     root = pages.check(page(seconds))
@@ -226,24 +209,6 @@ def test_null_is_never_zero() -> None:
     data = json.loads(pages.text_of(pages.by_id(root, "readout")))
     values = [v for series in data["series"][1:] for v in series["values"]]
     assert values and set(values) == {None}
-
-
-def test_seconds_that_are_left_out_are_no_empty_room() -> None:
-    seconds = tables.seconds(24, 300, gaps=False)
-    out = without_values(
-        seconds, seconds["second"] < 200, faces=0, faces_scored=0, suppressed=False, left_out=True
-    )
-    shown = seconds.loc[200:, "faces"]
-    root = pages.check(page(out))
-
-    text = pages.text_of(pages.by_id(root, "minute"))
-    assert f"a typical second showed {shown.median():g} people" in text
-    low, high = shown.min(), shown.max()
-    finding = pages.text_of(pages.by_id(root, "people-finding"))
-    assert f"{shown.median():g} people visible in a typical second, {low} to {high}" in finding
-    nothing = pages.check(page(out.head(200)))
-    assert "The picture is left out of all" in pages.text_of(pages.by_id(nothing, "minute"))
-    assert "in no second" in pages.text_of(pages.by_id(nothing, "people-finding"))
 
 
 def test_fewer_people_than_the_minimum_are_shown_as_a_count_and_nothing_else() -> None:

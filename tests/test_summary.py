@@ -1,0 +1,80 @@
+"""What a page says of seconds that are not like the others, and of what there is too little of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_core import report
+from fer_core.records import EMOTIONS
+from fer_core.report import Material
+from tests import pages, tables
+
+
+def drawn(seconds: pd.DataFrame, **changes: Any) -> str:
+    """Render the page of a table of seconds without moments; keywords change the recording."""
+    others = {name: changes.pop(name) for name in ("faces", "transcript") if name in changes}
+    row = tables.recording(seconds, **changes)
+    material = Material(row, seconds, tables.moments(count=0), **others)
+    return report.lecture_page(material, course_name="biology-101")
+
+
+def _set(seconds: pd.DataFrame, rows: Any, **values: Any) -> pd.DataFrame:
+    copy = seconds.copy()
+    for name, value in values.items():
+        copy.loc[rows, name] = value
+    return copy
+
+
+def left_out(seconds: pd.DataFrame, rows: Any) -> pd.DataFrame:
+    """Return a copy in which the whole picture of some rows is left out."""
+    names = [*(f"p_{name}" for name in EMOTIONS), "uncertain", "facing", "engagement"]
+    nulls = dict.fromkeys([*names, "engagement_low", "engagement_high"], np.nan)
+    none = {"faces": 0, "faces_scored": 0, "suppressed": False, "left_out": True}
+    return _set(seconds, rows, **nulls, **none)
+
+
+def test_a_second_without_an_index_has_no_values_though_some_were_read() -> None:
+    seconds = tables.seconds(24, 300, gaps=False)
+    index = ["engagement", "engagement_low", "engagement_high"]
+    seconds = _set(seconds, seconds["second"] >= 30, **dict.fromkeys(index, np.nan))
+    root = pages.check(drawn(seconds))
+
+    text = pages.text_of(pages.by_id(root, "minute")).replace("\u00a0", " ")
+    assert "over the 10 % of seconds that have values" in text
+    assert "30 of 300 s" in text
+    assert "too few faces readable" in text
+    hatched = {e.get("fill") for e in pages.by_id(root, "curve").iter() if e.get("fill")}
+    assert "url(#curve-unread)" in hatched
+    # What was read of some is shown with what was not, and counted.
+    _, *rows = pages.csv_of(root, "groups")
+    assert sum(int(row[-1]) for row in rows) == seconds["p_happy"].notna().sum() > 250
+
+
+def test_seconds_that_are_left_out_are_no_empty_room() -> None:
+    seconds = tables.seconds(24, 300, gaps=False)
+    out = left_out(seconds, seconds["second"] < 200)
+    shown = seconds.loc[200:, "faces"]
+    root = pages.check(drawn(out))
+
+    text = pages.text_of(pages.by_id(root, "minute"))
+    assert f"a typical second showed {shown.median():g} people" in text
+    low, high = shown.min(), shown.max()
+    finding = pages.text_of(pages.by_id(root, "people-finding"))
+    assert f"{shown.median():g} people visible in a typical second, {low} to {high}" in finding
+    nothing = pages.check(drawn(out.head(200)))
+    assert "The picture is left out of all" in pages.text_of(pages.by_id(nothing, "minute"))
+    assert "in no second" in pages.text_of(pages.by_id(nothing, "people-finding"))
+
+
+def test_tables_of_single_people_are_only_gone_where_there_were_some() -> None:
+    given = {"per_person_reason": "seminar pilot"}
+    gone = "those tables have been deleted"
+
+    assert gone in drawn(tables.seconds(28, 60), **given)
+    assert gone not in drawn(tables.seconds(28, 60, people=0), tracks=0, **given)
+    assert gone not in drawn(tables.seconds(11, 0), status="failed", **given)
+    shown = drawn(tables.seconds(28, 60), faces=tables.faces(28, 60), **given)
+    assert "seminar pilot" in shown and gone not in shown
