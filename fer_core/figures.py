@@ -124,11 +124,9 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
     else:
         mean = words.index(lecture.mean("engagement"))
         finding = words("timeline.finding", mean=mean, range=reach, window=str(width))
-        finding += (
-            words("timeline.finding_moments", n=len(story.moments))
-            if story.moments
-            else words("timeline.finding_nothing")
-        )
+        if story.outcome in ("found", "none"):
+            outcome = "moments" if story.moments else "nothing"
+            finding += words(f"timeline.finding_{outcome}", n=len(story.moments))
         description = words("timeline.describe", duration=duration)
         key = [(swatch("line"), words("timeline.key_calm", n=str(width)), "")]
         if width == 60:

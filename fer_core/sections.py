@@ -128,7 +128,7 @@ def minute(story: Story) -> dict[str, Any]:
         "numbers": _headline(story) if len(lecture) else [],
         "moments": [_moment(story, *numbered) for numbered in enumerate(story.moments, start=1)],
         "heading": words("minute.moments", n=len(story.moments)),
-        "judged": lecture.has("engagement"),
+        "outcome": story.outcome,
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fer_core.moments import WIDTHS_S
 from fer_core.records import EMOTIONS
 from fer_core.svg import FloatArray, runs
 
@@ -105,7 +106,7 @@ class Lecture:
     """The seconds of one lecture as arrays of length ``n``, NaN for NULL.
 
     Attributes:
-        frames, faces: counts of each second.
+        frames, faces, scored: counts of each second; ``scored`` are the faces that could be read.
         state: index of ``STATES``.
         probs: ``(n, 7)`` in the order of ``EMOTIONS``.
         groups: ``(n, 4)`` shares of the people visible, in the order of ``GROUPS``.
@@ -113,6 +114,7 @@ class Lecture:
 
     frames: FloatArray
     faces: FloatArray
+    scored: FloatArray
     state: NDArray[np.uint8]
     engagement: FloatArray
     low: FloatArray
@@ -166,6 +168,7 @@ class Lecture:
         return cls(
             frames,
             faces,
+            column("faces_scored", 0),
             state.astype(np.uint8),
             engagement,
             column("engagement_low"),
@@ -198,6 +201,24 @@ class Lecture:
     def _looked_at(self) -> NDArray[np.bool_]:
         # Where the picture was left out, nobody looked: that is not an empty room.
         return (self.frames > 0) & (self.state != STATES.index("left_out"))
+
+    def can_be_compared(self, least: int) -> bool:
+        """Say whether any stretch has enough people in it and around it to look for moments.
+
+        Args:
+            least: fewest people who have to be read in both.
+        """
+        # As moments.find pairs people, supposing that it is always the same ones who are read.
+        read = (self.scored >= least) & ~np.isnan(self.engagement)
+        sums, n, width = np.concatenate([[0], np.cumsum(read)]), len(self), min(WIDTHS_S)
+        start = np.arange(0, n - width + 1, 5)
+
+        def within(margin: int) -> NDArray[np.int64]:
+            ends = np.minimum(start + width + margin, n)
+            return sums[ends] - sums[np.maximum(start - margin, 0)]
+
+        enough = (within(0) >= width / 2) & (within(125) - within(5) >= 60)
+        return bool(enough.any())
 
     def parts(self, weights: dict[str, float]) -> FloatArray:
         """Return what neutral, smiling and the other expressions add to the mean index."""

@@ -126,6 +126,7 @@ def frame(**columns: Any) -> pd.DataFrame:
         "frames": [1] * n,
         "suppressed": [False] * n,
         "left_out": [False] * n,
+        "faces_scored": columns["faces"],
     }
     return pd.DataFrame(blank | rest | columns)
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from fer_core import report
+from fer_core import moments, report
 from fer_core.records import EMOTIONS
 from fer_core.report import Material
+from fer_core.summary import Lecture
 from tests import pages, tables
 
 
@@ -78,3 +80,43 @@ def test_tables_of_single_people_are_only_gone_where_there_were_some() -> None:
     assert gone not in drawn(tables.seconds(11, 0), status="failed", **given)
     shown = drawn(tables.seconds(28, 60), faces=tables.faces(28, 60), **given)
     assert "seminar pilot" in shown and gone not in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "people", "min_group", "looked"),
+    [
+        (1, 12, 5, False),
+        (60, 12, 5, False),
+        (94, 12, 5, False),
+        (95, 12, 5, True),
+        (600, 4, 1, False),
+        (600, 12, 5, True),
+        (600, 12, 13, False),
+    ],
+)
+def test_where_nothing_could_be_compared_nothing_failed_to_stand_out(
+    seconds: int, people: int, min_group: int, looked: bool
+) -> None:
+    rows = tables.seconds(4, seconds, min_group=1, gaps=False)
+    rows["faces"], rows["faces_scored"], rows["suppressed"] = people, people, False
+    root = pages.check(drawn(rows, min_group=min_group))
+    minute, more = (pages.text_of(pages.by_id(root, name)) for name in ("minute", "next"))
+
+    assert ("Nothing reliable stood out" in minute) == looked
+    assert ("Nothing stood out" in more) == looked
+    assert ("too few people could be read, to compare" in minute) == (not looked)
+    finding = pages.text_of(pages.by_id(root, "curve-finding"))
+    assert ("nothing reliable stood out" in finding) == looked
+    # The search itself pairs people in just these lectures.
+    everybody = np.full((people, seconds), 0.5)
+    paired = ~np.isnan(moments._pair(everybody, np.ones(seconds, bool)).difference)  # pyright: ignore[reportPrivateUsage]
+    assert (paired.sum(axis=1) >= max(min_group, 5)).any() == looked
+
+
+def test_a_gap_in_the_midst_leaves_nothing_to_compare() -> None:
+    read = np.ones(300, bool)
+    read[::3] = read[1::3] = False
+    lecture = Lecture.of(
+        _set(tables.seconds(4, 300, gaps=False), ~read, faces_scored=4), presence=False
+    )
+    assert not lecture.can_be_compared(5)
