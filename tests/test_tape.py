@@ -98,7 +98,7 @@ def test_what_moved_within_a_second_is_known_and_nothing_of_one_picture_twice():
     observations = tape.end()
 
     assert observations is not None
-    # A second before 0.5 there was nothing; at 2.5 and 3.0 it was the same picture; at 3.5 is a gap.
+    # A second before 0.5 there was nothing; at 2.5 and 3.0 it was the same picture; 3.5 is a gap.
     assert observations.samples.tolist() == [0, 1, 2, 3, 4, 5, 6, 8]
     nan = np.nan
     wanted = [nan, nan, 10, 10, 10, nan, nan, 10]
