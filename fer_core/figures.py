@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -276,15 +277,15 @@ def _lanes(story: Story) -> list[Lane]:
     """Return when somebody spoke, the chapters, and the changes of slide and layout."""
     words, seconds = story.words, len(story.lecture)
     spoken = story.transcript.within(seconds).speech() if story.transcript else []
-    chapters = [mark for mark in story.marks if mark.kind == "chapter"][:_MOST_CHAPTERS]
-    starts = [*(chapter.second for chapter in chapters), seconds]
+    chapters = [mark for mark in story.marks if mark.kind == "chapter"]
+    ends = [*(chapter.second for chapter in chapters[1:]), seconds]
     changes = [mark for mark in story.marks if mark.kind != "chapter"]
     lanes = [
         Lane(
             words("timeline.lane_chapters"),
             [
                 Span(chapter.second, end, "chapter", chapter.title)
-                for chapter, end in zip(chapters, starts[1:], strict=True)
+                for chapter, end in islice(zip(chapters, ends, strict=False), _MOST_CHAPTERS)
             ],
         ),
         Lane(
