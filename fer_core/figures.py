@@ -26,7 +26,7 @@ from fer_core.story import (
     state_name,
     weights_of,
 )
-from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row
+from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row, window_means
 from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
 
@@ -110,21 +110,21 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
     """Draw engagement over time, or facing in presence mode; None if no second has any."""
     words, lecture = story.words, story.lecture
     curve = columns.facing if story.presence else columns.calm
-    known = curve[~np.isnan(curve)]
-    if not len(known):
+    if np.isnan(curve).all():
         return None
     width = 60 if len(lecture) >= CALM_FROM_S else 10
-    reach = span(words, float(known.min()), float(known.max()), words.index)
     duration = words.duration(len(lecture))
     if story.presence:
         mean = words.index(lecture.mean("facing"))
-        finding = words("timeline.finding_facing", mean=mean, range=reach)
+        finding = words("timeline.finding_facing", mean=mean)
+        finding += _reach(story, lecture.facing, 10)
         description = words("timeline.describe_facing", duration=duration)
         key = [(swatch("line facing"), words("timeline.key_facing"), "")]
         heads = {"time": "second", "facing": "facing"}
     else:
         mean = words.index(lecture.mean("engagement"))
-        finding = words("timeline.finding", mean=mean, range=reach, window=str(width))
+        finding = words("timeline.finding", mean=mean)
+        finding += _reach(story, lecture.engagement, width)
         if story.outcome in ("found", "none"):
             outcome = "moments" if story.moments else "nothing"
             finding += words(f"timeline.finding_{outcome}", n=len(story.moments))
@@ -271,6 +271,17 @@ def expression_rows(story: Story) -> list[dict[str, Any]]:
         }
         for name in charts.SEVEN
     ]
+
+
+def _reach(story: Story, values: FloatArray, width_s: int) -> str:
+    """Write between what the means of all windows lie; nothing where no window has enough."""
+    # Not of the curve as it is drawn: beside gaps that is of single seconds.
+    means = window_means(values, width_s)
+    known = means[~np.isnan(means)]
+    if not len(known):
+        return ""
+    reach = span(story.words, float(known.min()), float(known.max()), story.words.index)
+    return story.words("timeline.finding_reach", range=reach, window=str(width_s))
 
 
 def _lanes(story: Story) -> list[Lane]:

@@ -308,6 +308,23 @@ def smooth(values: FloatArray, width_s: int) -> FloatArray:
     return result
 
 
+def window_means(values: FloatArray, width_s: int) -> FloatArray:
+    """Return means of ``(n,)`` over the ``width_s`` seconds around each second, gaps included.
+
+    NaN where less than half of those seconds have a value: a few say nothing of a whole minute.
+    """
+    there, at = ~np.isnan(values), np.arange(len(values))
+    low = np.maximum(at - width_s // 2, 0)
+    high = np.minimum(at + width_s - width_s // 2, len(values))
+    total, count = (
+        np.concatenate([np.zeros(1), np.cumsum(part)])
+        for part in (np.where(there, values, 0), there)
+    )
+    known = count[high] - count[low]
+    mean = (total[high] - total[low]) / np.maximum(known, 1)
+    return np.where(2 * known >= width_s, mean, math.nan)
+
+
 def _columns(values: FloatArray, step: int) -> FloatArray:
     """Average over columns; one with values in less than half of its seconds has none."""
     if step == 1:

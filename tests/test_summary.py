@@ -113,6 +113,41 @@ def test_where_nothing_could_be_compared_nothing_failed_to_stand_out(
     assert (paired.sum(axis=1) >= max(min_group, 5)).any() == looked
 
 
+def _finding(values: np.ndarray, **changes: Any) -> str:
+    rows = tables.seconds(5, len(values), gaps=False)
+    name = "facing" if changes else "engagement"
+    rows = _set(rows, slice(None), **{name: values.astype(np.float32)})
+    root = pages.check(drawn(rows, **changes))
+    return pages.text_of(pages.by_id(root, "curve-finding"))
+
+
+def test_the_range_is_of_the_means_it_names_whatever_gaps_there_are() -> None:
+    values = 0.7 + np.random.default_rng(0).normal(0, 0.08, 1200)
+    values[300:360] = 0.5
+    single = pd.Series(values).where(np.arange(1200) % 2 == 0)
+    means = single.rolling(60, center=True, min_periods=30).mean()
+    low, high = means.min(), means.max()
+    assert high - low > 0.15
+
+    assert f", {low:.2f} to {high:.2f} in its 60-second means" in _finding(single.to_numpy())
+
+
+def test_the_range_is_not_of_what_is_left_of_it_in_a_drawing_of_hours() -> None:
+    values = 0.7 + np.random.default_rng(0).normal(0, 0.1, 10_800)
+    means = pd.Series(values).rolling(10, center=True, min_periods=5).mean()
+
+    finding = _finding(values, mode="presence")
+    assert f", {means.min():.2f} to {means.max():.2f} in its 10-second means" in finding
+
+
+def test_a_few_seconds_have_no_range() -> None:
+    values = np.full(600, np.nan)
+    values[100:120] = 0.6
+
+    assert _finding(values).startswith("Engagement index 0.60 on average")
+    assert "means" not in _finding(values)
+
+
 def test_a_gap_in_the_midst_leaves_nothing_to_compare() -> None:
     read = np.ones(300, bool)
     read[::3] = read[1::3] = False
