@@ -240,17 +240,6 @@ def _described(about: Recorded, store: Store) -> dict[str, Any]:
         "detector_sha256": assets.YUNET_SHA256,
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
-        **on_record(about.settings),
+        **rows.on_record(about.settings),
         **about.columns,
-    }
-
-
-def on_record(settings: Settings) -> dict[str, str | None]:
-    """Return the columns of ``recordings`` that are only told: if they change, nothing is read."""
-    deployment, privacy = settings.deployment, settings.privacy
-    exemption = f"{deployment.exemption}: {deployment.exemption_reason}"
-    return {
-        "exemption": exemption if deployment.exemption else None,
-        "consent": deployment.consent,
-        "per_person_reason": privacy.per_person_reason if privacy.per_person else None,
     }

@@ -55,6 +55,7 @@ def keep_failure(
         "version": __version__,
         **dict.fromkeys(_COUNTS.split(), 0),
         **rows.measures(settings),
+        **rows.on_record(settings),
         "settings_hash": _circumstances(store, path, settings),
         **rows.fault(error),
     }

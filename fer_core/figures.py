@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from fer_core.story import (
     state_name,
     weights_of,
 )
-from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row
+from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row, window_means
 from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
 
@@ -37,7 +38,8 @@ def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub:
     words, lecture = story.words, story.lecture
     counts = lecture.people()
     if not len(counts):
-        finding = words("people.finding_no_picture")
+        why = "left_out" if lecture.count("left_out") else "no_picture"
+        finding = words(f"people.finding_{why}")
     elif not counts.any():
         finding = words("people.finding_none")
     elif counts.min() == counts.max():
@@ -108,26 +110,24 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
     """Draw engagement over time, or facing in presence mode; None if no second has any."""
     words, lecture = story.words, story.lecture
     curve = columns.facing if story.presence else columns.calm
-    known = curve[~np.isnan(curve)]
-    if not len(known):
+    if np.isnan(curve).all():
         return None
     width = 60 if len(lecture) >= CALM_FROM_S else 10
-    reach = span(words, float(known.min()), float(known.max()), words.index)
     duration = words.duration(len(lecture))
     if story.presence:
         mean = words.index(lecture.mean("facing"))
-        finding = words("timeline.finding_facing", mean=mean, range=reach)
+        finding = words("timeline.finding_facing", mean=mean)
+        finding += _reach(story, lecture.facing, 10)
         description = words("timeline.describe_facing", duration=duration)
         key = [(swatch("line facing"), words("timeline.key_facing"), "")]
         heads = {"time": "second", "facing": "facing"}
     else:
         mean = words.index(lecture.mean("engagement"))
-        finding = words("timeline.finding", mean=mean, range=reach, window=str(width))
-        finding += (
-            words("timeline.finding_moments", n=len(story.moments))
-            if story.moments
-            else words("timeline.finding_nothing")
-        )
+        finding = words("timeline.finding", mean=mean)
+        finding += _reach(story, lecture.engagement, width)
+        if story.outcome in ("found", "none"):
+            outcome = "moments" if story.moments else "nothing"
+            finding += words(f"timeline.finding_{outcome}", n=len(story.moments))
         description = words("timeline.describe", duration=duration)
         key = [(swatch("line"), words("timeline.key_calm", n=str(width)), "")]
         if width == 60:
@@ -273,19 +273,30 @@ def expression_rows(story: Story) -> list[dict[str, Any]]:
     ]
 
 
+def _reach(story: Story, values: FloatArray, width_s: int) -> str:
+    """Write between what the means of all windows lie; nothing where no window has enough."""
+    # Not of the curve as it is drawn: beside gaps that is of single seconds.
+    means = window_means(values, width_s)
+    known = means[~np.isnan(means)]
+    if not len(known):
+        return ""
+    reach = span(story.words, float(known.min()), float(known.max()), story.words.index)
+    return story.words("timeline.finding_reach", range=reach, window=str(width_s))
+
+
 def _lanes(story: Story) -> list[Lane]:
     """Return when somebody spoke, the chapters, and the changes of slide and layout."""
     words, seconds = story.words, len(story.lecture)
     spoken = story.transcript.within(seconds).speech() if story.transcript else []
-    chapters = [mark for mark in story.marks if mark.kind == "chapter"][:_MOST_CHAPTERS]
-    starts = [*(chapter.second for chapter in chapters), seconds]
+    chapters = [mark for mark in story.marks if mark.kind == "chapter"]
+    ends = [*(chapter.second for chapter in chapters[1:]), seconds]
     changes = [mark for mark in story.marks if mark.kind != "chapter"]
     lanes = [
         Lane(
             words("timeline.lane_chapters"),
             [
                 Span(chapter.second, end, "chapter", chapter.title)
-                for chapter, end in zip(chapters, starts[1:], strict=True)
+                for chapter, end in islice(zip(chapters, ends, strict=False), _MOST_CHAPTERS)
             ],
         ),
         Lane(
@@ -335,7 +346,7 @@ def _shares_table(
                 [
                     moment_cell(words, row.start),
                     *(measured(words, share, words.percent) for share in shares(row)),
-                    measured(words, row.with_values, words.whole),
+                    measured(words, row.with_shares, words.whole),
                 ],
             )
             for row in rows

@@ -64,7 +64,9 @@ def _seen_apart(spans: Sequence[Span], seconds: float) -> list[Span]:
     last: dict[str, int] = {}
     for span in spans:
         at = last.get(span.kind)
-        if at is None or span.start - drawn[at].stop >= least or span.text:
+        # Chapters follow each other without a gap, and are others all the same.
+        own = span.text or (span.kind == "chapter" and span.stop - span.start >= least)
+        if at is None or own or span.start - drawn[at].stop >= least:
             last[span.kind] = len(drawn)
             drawn.append(span)
         elif span.kind not in _SHAPES:

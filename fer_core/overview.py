@@ -170,14 +170,15 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
         if facts.get("status") != "failed":
             by_course.setdefault(str(facts.get("course") or ""), []).append(facts)
     drawn: list[dict[str, Any]] = []
-    for course, lectures in sorted(by_course.items()):
+    for course, every_lecture in sorted(by_course.items()):
+        lectures = every_lecture[-MOST_DOTS:]
         means = [facts["engagement_mean"] for facts in lectures]
         known = [float(mean) for mean in means if mean is not None]
         if len(known) < 2:
             continue
         name, mean = f"course-{len(drawn) + 1}", words.index(sum(known) / len(known))
-        dots = _history(lectures[-MOST_DOTS:])
-        breaks = sum(not dot.joined for dot in dots[1:])
+        dots = _history(lectures)
+        breaks = sum(not dot.joined for dot in dots if dot.value is not None)
         low, high = axis_of(dots)
         finding = words(
             "index.course_finding",

@@ -5,6 +5,7 @@ Values, sentences and its figure; from the transcript alone, so that it says not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -71,20 +72,25 @@ def _facts(story: Story, spoken: Transcript, rates: FloatArray) -> list[tuple[st
     total = float((rates * minutes / 60).sum())
     talked = sum(min(end, seconds) - start for start, end in spoken.speech())
     pauses = spoken.pauses()
+    left_out = np.zeros(seconds, np.bool_)
+    for start, end in spoken.left_out:
+        left_out[math.floor(start) : math.ceil(min(end, seconds))] = True
+    # What was said in those is not known: it is neither speech nor silence.
+    known_s = max(seconds - int(left_out.sum()), 1)
     facts = [
         (
             words("pace.rate"),
             words(
-                "pace.rate_value",
+                "pace.rate_value_part" if left_out.any() else "pace.rate_value",
                 spoken=words.whole(spoken.rate(seconds) or 0),
-                whole=words.whole(60 * total / seconds),
+                whole=words.whole(60 * total / known_s),
             ),
         ),
         (
             words("pace.talk"),
             words(
                 "pace.talk_value",
-                share=words.percent(talked / seconds),
+                share=words.percent(talked / known_s),
                 least=words.whole(PAUSE_S),
             ),
         ),

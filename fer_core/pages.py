@@ -134,21 +134,30 @@ def remove(store: Store, recording_id: str) -> None:
         page.unlink(missing_ok=True)
 
 
-def made_on(row: Mapping[Any, Any], mtime_ns: int) -> date:
-    """Return the day a recording's age counts from: its start, or else its file's time."""
+def made_on(row: Mapping[Any, Any], mtime_ns: int, read_at: datetime | None) -> date:
+    """Return the day a recording's age counts from: its start, or else its file's time.
+
+    Args:
+        row: its ``recordings``.
+        mtime_ns: its file's time.
+        read_at: when it was read; None for now.
+    """
     import pandas as pd
 
-    if not pd.isna(row["started_at"]):
-        return row["started_at"].date()  # type: ignore[no-any-return]
-    return datetime.fromtimestamp(mtime_ns / 1e9, UTC).date()
+    unknown = pd.isna(row["started_at"])
+    made = datetime.fromtimestamp(mtime_ns / 1e9, UTC) if unknown else row["started_at"]
+    # A camera's clock may be years ahead: nothing was made after it was read.
+    return min(made.date(), (read_at or datetime.now(UTC)).date())
 
 
 def _kept_until(store: Store, row: Mapping[str, Any], days: int | None) -> date | None:
     if days is None:
         return None
     runs = store.read("runs", str(row["recording_id"]))
-    mtime_ns = 0 if runs.empty else int(runs.iloc[0]["source_mtime_ns"])
-    return made_on(row, mtime_ns) + timedelta(days)
+    if runs.empty:
+        return made_on(row, 0, None) + timedelta(days)
+    run = runs.iloc[0]
+    return made_on(row, int(run["source_mtime_ns"]), run["run_started_at"]) + timedelta(days)
 
 
 def _href(target: Path, folder: Path) -> str:

@@ -30,7 +30,7 @@ from fer_core import (
 )
 from fer_core import job as jobs
 from fer_core.address import address_of, path_of
-from fer_core.conclude import Work, conclude, on_record
+from fer_core.conclude import Work, conclude
 from fer_core.errors import InputError, LecturePulseError, TransientError
 from fer_core.folder import need_space
 from fer_core.inbox import Source
@@ -197,7 +197,7 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
         return outcome
     try:
         if outcome.status == "skipped":
-            told = on_record(settings)
+            told = rows.on_record(settings)
             if pages.is_current(store, recording_id, told):
                 return replace(outcome, page=pages.path(store, recording_id))
             # A transcript often comes after its recording, and may have to go again.

@@ -126,7 +126,7 @@ class Faces:
         landmarks: ``(n, 5, 2)`` float32, x and y in pixels, in the order of ``LANDMARKS``.
         probs: ``(n, 7)`` float32, calibrated probabilities in the order of ``EMOTIONS``; a row
             of NaN for a face that was not classified.
-        change: ``(n,)`` float32, how much the face's pixels changed since the sample before, in
+        change: ``(n,)`` float32, how much the face's pixels changed since a second before, in
             grey levels; NaN where that is not known.
     """
 

@@ -19,7 +19,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from fer_core import assets, course, figures, overview, sections
+from fer_core import assets, course, figures, method, overview, sections
 from fer_core.closeup import closeups
 from fer_core.pace import pace
 from fer_core.readout import readout
@@ -111,7 +111,7 @@ def lecture_page(
     values: dict[str, Any] = {
         "head": sections.header(story),
         "notice": sections.notice(story),
-        "method": sections.method(story),
+        "method": method.method(story),
         "presence": story.presence,
         "failed": failed,
         "index_href": safe_address(index_href) or "#main",

@@ -212,10 +212,8 @@ def _all(store: Store) -> list[Removal]:
             str(row["recording_id"]),
             str(row["course"]),
             str(row["source_name"]),
-            # A camera's clock may be years ahead: nothing was made after it was read.
-            min(
-                pages.made_on(row, int(times.get(row["recording_id"], 0))),
-                read.get(row["recording_id"], datetime.now(UTC)).date(),
+            pages.made_on(
+                row, int(times.get(row["recording_id"], 0)), read.get(row["recording_id"])
             ),
             None,
             row["source_path"] or None,

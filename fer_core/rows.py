@@ -227,6 +227,17 @@ def measures(settings: Settings) -> dict[str, Any]:
     }
 
 
+def on_record(settings: Settings) -> dict[str, str | None]:
+    """Return the columns of ``recordings`` that are only told: if they change, nothing is read."""
+    deployment, privacy = settings.deployment, settings.privacy
+    exemption = f"{deployment.exemption}: {deployment.exemption_reason}"
+    return {
+        "exemption": exemption if deployment.exemption else None,
+        "consent": deployment.consent,
+        "per_person_reason": privacy.per_person_reason if privacy.per_person else None,
+    }
+
+
 def fault(error: LecturePulseError | None) -> dict[str, Any]:
     """Return the columns of ``recordings`` that say what went wrong; NULL if nothing did."""
     return {

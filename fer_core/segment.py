@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -146,7 +147,8 @@ def _see(footage: Footage, segment: Segment) -> tuple[Observations, checkpoint.E
     thumbnails: list[NDArray[np.uint8]] = []
     detect_cpu_s = 0.0
     whole = True
-    before: NDArray[np.uint8] | None = None
+    # Of the last second: from one sample to the next people hardly move where there are many.
+    greys: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=rate)
     # From some seconds before: the first sample needs one to be compared with, and the detector's
     # choice of a size may be older. Where a recording is cut must not show in any number.
     begin_s = min(max(0, segment.start_s - 1), detector.begins_at(segment.start_s))
@@ -162,14 +164,15 @@ def _see(footage: Footage, segment: Segment) -> tuple[Observations, checkpoint.E
             grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
             if frame.sample < segment.start_s * rate:
                 detector.prepare(replace(frame, image=image), segment.start_s)
-                before = grey
+                greys.append((frame.sample, grey))
                 continue
             faces = detector.detect(replace(frame, image=image))
             if footage.exclusions:
                 size_px, at_s = (grey.shape[1], grey.shape[0]), float(frame.time_s)
                 faces = faces.only(exclude.uncovered(faces.box, footage.exclusions, at_s, size_px))
+            before = next((past for at, past in greys if at == frame.sample - rate), None)
             faces = replace(faces, change=still.change(before, grey, faces.box))
-            before = grey
+            greys.append((frame.sample, grey))
             detect_cpu_s += time.process_time() - began
             reader.add(faces, grey)
             samples.append(frame.sample)

@@ -19,7 +19,7 @@ STILL_S: Final = 20
 """A face must be seen for so long before it can be called a picture, seconds."""
 
 STILL_GREY: Final = 1.5
-"""Most that a picture changes from sample to sample, in grey levels of 255: what compression and
+"""Most that a picture changes within a second, in grey levels of 255: what compression and
 flicker do. People breathe, blink and sway: measured on the bundled class in
 ``docs/privacy.md``."""
 
@@ -30,13 +30,13 @@ _GRID_PX: Final = 24
 def change(
     before: NDArray[np.uint8] | None, grey: NDArray[np.uint8], boxes: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return how much the picture changed inside each box since the sample before, ``(n,)``.
+    """Return how much the picture changed inside each box since a second before, ``(n,)``.
 
     The mean difference in grey levels, 0 to 255, after both were shrunk to 24 x 24: what is left
-    is movement and light, not noise. NaN without a sample before.
+    is movement and light, not noise. NaN without a picture before.
 
     Args:
-        before: the picture of the sample before, of the same size; None if there is none.
+        before: the picture of a second before, of the same size; None if there is none.
         grey: ``(height, width)`` the picture.
         boxes: ``(n, 4)`` left, top, width, height, pixels.
     """
@@ -59,14 +59,15 @@ def change(
 def still_tracks(observations: Observations, tracks: Tracks) -> NDArray[np.bool_]:
     """Return which tracks show a picture of a face, ``(tracks,)``.
 
-    Only samples count in which the track was seen in the sample before, too: when a photo appears,
+    Only samples count in which the track was seen a second before, too: when a photo appears,
     everything changes.
     """
     faces, rate_hz = observations.faces, observations.rate_hz
     order = np.lexsort((faces.sample, tracks.track))
     track, sample = tracks.track[order], faces.sample[order]
-    goes_on = np.zeros(len(order), np.bool_)
-    goes_on[1:] = (track[1:] == track[:-1]) & (sample[1:] == sample[:-1] + 1)
+    # One number for each track and sample: a second before is another one, if there at all.
+    place = track.astype(np.int64) * (int(sample.max(initial=0)) + 1 + rate_hz) + sample
+    goes_on = np.isin(place - rate_hz, place)
     changed = faces.change[order]
     counts = goes_on & np.isfinite(changed)
     still = np.zeros(tracks.count, np.bool_)

@@ -26,6 +26,8 @@ Facts = dict[str, Any]
 
 _LONGEST_TEXT: Final = 4000
 _LONGEST_ADDRESS: Final = 1000
+# Below this no moment is looked for, whatever the privacy setting permits (``moments``).
+_FEWEST_PEOPLE: Final = 5
 _KINDS: Final = ("chapter", "slide", "layout")
 
 
@@ -67,6 +69,19 @@ class Story:
     earlier: Sequence[Facts] = ()
     visits: Sequence[Visit] = ()
     kept_until: date | None = None
+
+    @property
+    def outcome(self) -> str:
+        """Return what came of looking for moments.
+
+        They were found, or none of them was; or there was too little to compare, or no index.
+        """
+        if self.moments:
+            return "found"
+        if self.presence or not self.lecture.has("engagement"):
+            return "not_looked"
+        least = max(int(self.facts.get("min_group") or 1), _FEWEST_PEOPLE)
+        return "none" if self.lecture.can_be_compared(least) else "too_little"
 
     def href(self, second: int) -> str | None:
         """Return the address of a second of the recording, or None if there is none."""

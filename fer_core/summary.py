@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fer_core.moments import WIDTHS_S
 from fer_core.records import EMOTIONS
 from fer_core.svg import FloatArray, runs
 
@@ -43,7 +44,7 @@ class Columns:
         seconds: length of the lecture.
         step_s: seconds in one column; the last one may be shorter.
         state: ``(k,)`` what most of the column's seconds are, an index of ``STATES``.
-        people: ``(k,)`` mean of people visible; NaN without a picture.
+        people: ``(k,)`` mean of people visible; NaN without a picture, or where it is left out.
         fine: ``(k,)`` engagement, centred 10 s mean; NaN where most seconds have none.
         calm: ``(k,)`` the same, 60 s mean.
         low, high: ``(k,)`` ends of the 95 % interval, averaged like the heavier curve.
@@ -80,13 +81,15 @@ class Row:
     """One row of a table twin: plain means of the tables' seconds ``[start, stop)``.
 
     Means are over the seconds that have values; NaN if none has. ``state`` is what most seconds
-    are, ``with_values`` how many have values.
+    are, ``with_values`` how many have values, ``with_shares`` how many have ``groups``: also those
+    in which too few could be read for an index.
     """
 
     start: int
     stop: int
     state: str
     with_values: int
+    with_shares: int
     people: float
     people_low: float
     people_high: float
@@ -103,7 +106,7 @@ class Lecture:
     """The seconds of one lecture as arrays of length ``n``, NaN for NULL.
 
     Attributes:
-        frames, faces: counts of each second.
+        frames, faces, scored: counts of each second; ``scored`` are the faces that could be read.
         state: index of ``STATES``.
         probs: ``(n, 7)`` in the order of ``EMOTIONS``.
         groups: ``(n, 4)`` shares of the people visible, in the order of ``GROUPS``.
@@ -111,6 +114,7 @@ class Lecture:
 
     frames: FloatArray
     faces: FloatArray
+    scored: FloatArray
     state: NDArray[np.uint8]
     engagement: FloatArray
     low: FloatArray
@@ -145,11 +149,8 @@ class Lecture:
         probs = np.stack([column(f"p_{name}") for name in EMOTIONS], axis=1)
         uncertain = column("uncertain")
         read = 1 - uncertain
-        known = (
-            (faces > 0) & ~suppressed
-            if presence
-            else ~np.isnan(engagement) | ~np.isnan(probs).any(axis=1)
-        )
+        # Expressions of a few say nothing of the class: without an index, too few could be read.
+        known = (faces > 0) & ~suppressed if presence else ~np.isnan(engagement)
         left_out = column("left_out", 0) > 0
         state = np.select(
             [frames == 0, left_out, known, faces == 0, suppressed], [5, 4, 0, 3, 2], 1
@@ -167,6 +168,7 @@ class Lecture:
         return cls(
             frames,
             faces,
+            column("faces_scored", 0),
             state.astype(np.uint8),
             engagement,
             column("engagement_low"),
@@ -193,8 +195,30 @@ class Lecture:
         return _mean(getattr(self, name))
 
     def people(self) -> FloatArray:
-        """Return people visible in every second that has a picture."""
-        return self.faces[self.frames > 0]
+        """Return people visible in every second with a picture that was not left out."""
+        return self.faces[self._looked_at()]
+
+    def _looked_at(self) -> NDArray[np.bool_]:
+        # Where the picture was left out, nobody looked: that is not an empty room.
+        return (self.frames > 0) & (self.state != STATES.index("left_out"))
+
+    def can_be_compared(self, least: int) -> bool:
+        """Say whether any stretch has enough people in it and around it to look for moments.
+
+        Args:
+            least: fewest people who have to be read in both.
+        """
+        # As moments.find pairs people, supposing that it is always the same ones who are read.
+        read = (self.scored >= least) & ~np.isnan(self.engagement)
+        sums, n, width = np.concatenate([[0], np.cumsum(read)]), len(self), min(WIDTHS_S)
+        start = np.arange(0, n - width + 1, 5)
+
+        def within(margin: int) -> NDArray[np.int64]:
+            ends = np.minimum(start + width + margin, n)
+            return sums[ends] - sums[np.maximum(start - margin, 0)]
+
+        enough = (within(0) >= width / 2) & (within(125) - within(5) >= 60)
+        return bool(enough.any())
 
     def parts(self, weights: dict[str, float]) -> FloatArray:
         """Return what neutral, smiling and the other expressions add to the mean index."""
@@ -217,7 +241,7 @@ class Lecture:
         step = max(1, math.ceil(n / MOST_COLUMNS))
         calm_s = calm_s or (60 if n >= CALM_FROM_S else 10)
         share_s = 10 if step == 1 else 60  # several seconds a pixel: 10 s would only flicker
-        seen = np.where(self.frames > 0, self.faces, math.nan)
+        seen = np.where(self._looked_at(), self.faces, math.nan)
         return Columns(
             seconds=n,
             step_s=step,
@@ -242,12 +266,13 @@ class Lecture:
     def _row(self, start: int, stop: int) -> Row:
         cut = slice(start, stop)
         counts = np.bincount(self.state[cut], minlength=len(STATES))
-        people = self.faces[cut][self.frames[cut] > 0]
+        people = self.part(start, stop).people()
         return Row(
             start=start,
             stop=stop,
             state=STATES[int(counts.argmax())],
             with_values=int(counts[0]),
+            with_shares=int((~np.isnan(self.groups[cut, 0])).sum()),
             people=float(_mean(people)),
             people_low=float(people.min()) if len(people) else math.nan,
             people_high=float(people.max()) if len(people) else math.nan,
@@ -281,6 +306,23 @@ def smooth(values: FloatArray, width_s: int) -> FloatArray:
         span = (high - low).reshape(-1, *[1] * (values.ndim - 1))
         result[start:stop] = (total[high] - total[low]) / span
     return result
+
+
+def window_means(values: FloatArray, width_s: int) -> FloatArray:
+    """Return means of ``(n,)`` over the ``width_s`` seconds around each second, gaps included.
+
+    NaN where less than half of those seconds have a value: a few say nothing of a whole minute.
+    """
+    there, at = ~np.isnan(values), np.arange(len(values))
+    low = np.maximum(at - width_s // 2, 0)
+    high = np.minimum(at + width_s - width_s // 2, len(values))
+    total, count = (
+        np.concatenate([np.zeros(1), np.cumsum(part)])
+        for part in (np.where(there, values, 0), there)
+    )
+    known = count[high] - count[low]
+    mean = (total[high] - total[low]) / np.maximum(known, 1)
+    return np.where(2 * known >= width_s, mean, math.nan)
 
 
 def _columns(values: FloatArray, step: int) -> FloatArray:

@@ -7,6 +7,7 @@ moved between them.
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -44,7 +45,7 @@ class Tape:
         """Width and height of the first picture; faces of others are scaled to it."""
         self._first_s: float | None = None
         self._shot: _Shot | None = None
-        self._sampled: _Shot | None = None
+        self._sampled: deque[tuple[int, _Shot]] = deque(maxlen=rate_hz)
         self._next = 0
         self._samples: list[int] = []
         self._faces: list[Faces] = []
@@ -101,11 +102,12 @@ class Tape:
             self._next += 1
 
     def _sample(self, sample: int, shot: _Shot) -> None:
-        before, faces = self._sampled, shot.faces
+        faces, second = shot.faces, self._rate_hz
+        before = next((past for at, past in self._sampled if at == sample - second), None)
         # A camera may be turned, or a window made larger.
         scale = np.array(self.size_px, np.float32) / np.array(shot.grey.shape[::-1], np.float32)
         # Of the same picture nothing can be said: it must not make anybody look still.
-        known = before is not None and before is not shot and self._samples[-1] == sample - 1
+        known = before is not None and before is not shot
         self._faces.append(
             replace(
                 faces,
@@ -119,4 +121,4 @@ class Tape:
         )
         self._samples.append(sample)
         self._thumbnails.append(slides.thumbnail(shot.grey, faces.box))
-        self._sampled = shot
+        self._sampled.append((sample, shot))

@@ -126,16 +126,20 @@ def frame(**columns: Any) -> pd.DataFrame:
         "frames": [1] * n,
         "suppressed": [False] * n,
         "left_out": [False] * n,
+        "faces_scored": columns["faces"],
     }
     return pd.DataFrame(blank | rest | columns)
 
 
 def test_every_second_is_exactly_one_thing() -> None:
     seconds = frame(
-        frames=[0, 1, 1, 1, 1, 1],
-        faces=[0, 0, 0, 3, 9, 9],
-        suppressed=[False, False, True, True, False, False],
-        engagement=[None, None, None, None, None, 0.7],
+        frames=[0, 1, 1, 1, 1, 1, 1],
+        faces=[0, 0, 0, 3, 9, 9, 9],
+        suppressed=[False, False, True, True, False, False, False],
+        engagement=[None, None, None, None, None, None, 0.7],
+        # Three of nine could be read: of those, there are expressions, but there is no index.
+        **{f"p_{name}": [*[None] * 5, 1 / 7, 1 / 7] for name in EMOTIONS},
+        uncertain=[*[None] * 5, 2 / 3, 0],
     )
 
     lecture = Lecture.of(seconds, presence=False)
@@ -146,9 +150,10 @@ def test_every_second_is_exactly_one_thing() -> None:
         "nobody",
         "withheld",
         "unread",
+        "unread",
         "values",
     ]
-    assert sum(lecture.count(state) for state in STATES) == 6
+    assert sum(lecture.count(state) for state in STATES) == 7
 
 
 def test_a_second_the_table_lacks_has_no_picture() -> None:
@@ -156,6 +161,18 @@ def test_a_second_the_table_lacks_has_no_picture() -> None:
 
     assert [STATES[s] for s in lecture.state] == ["values", "no_picture", "no_picture", "values"]
     assert lecture.people().tolist() == [4, 4]
+
+
+def test_where_the_picture_was_left_out_nobody_counted_people() -> None:
+    left_out = [True, True, False, False, True, True, True, True, True, True, False, False]
+    faces = np.where(left_out, 0, 11)
+    lecture = Lecture.of(frame(faces=faces, left_out=left_out), presence=True)
+
+    assert lecture.people().tolist() == [11] * 4
+    assert np.isnan(lecture.columns().people).tolist() == left_out
+    people = [(row.people, row.people_low, row.people_high) for row in lecture.rows()]
+    assert people[2] == (11, 11, 11)
+    assert np.isnan(people[4]).all()
 
 
 def test_groups_are_shares_of_everybody_visible() -> None:

@@ -15,6 +15,7 @@ from fer_core.errors import InputError, StoreError, TransientError
 from fer_core.folder import need_space
 from fer_core.settings import Discovery, Video
 from fer_core.store import Store
+from fer_core.wording import words
 from tests import clips
 
 Night = Callable[..., tuple[int, str]]
@@ -79,6 +80,25 @@ def test_a_clock_far_ahead_or_behind_ends_no_night(night: Night, tmp_path: Path)
     assert code == 1
     assert sorted(store(tmp_path).all("recordings")["status"]) == ["done", "done", "failed"], said
     assert night()[0] == 0
+
+
+def test_a_failed_recording_says_what_is_on_record(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LECTUREPULSE_DEPLOYMENT__CONSENT", "Everybody signed form 7.")
+    monkeypatch.setenv("LECTUREPULSE_PRIVACY__PER_PERSON", "true")
+    monkeypatch.setenv("LECTUREPULSE_PRIVACY__PER_PERSON_REASON", "seminar pilot")
+    broken(tmp_path)
+    assert night()[0] == 1
+
+    (page,) = (tmp_path / "out" / "reports").glob("*/*.html")
+    text = page.read_text("utf-8")
+    assert "Everybody signed form 7." in text
+    assert words()("banner.no_consent") not in text
+    # Nobody was shown, so nothing was deleted.
+    assert "seminar pilot" not in text
+    assert "skipped  broken.mp4" in night()[1]
+    assert page.read_text("utf-8") == text
 
 
 @pytest.mark.parametrize("flag", ["--retry-failed", "--force"])

@@ -93,3 +93,32 @@ def test_a_course_history_breaks_where_lectures_cannot_be_compared() -> None:
     assert [line.count("L") for line in lines] == [1, 2]
     assert len([c for c in chart.iter() if pages.name_of(c) == "circle"]) == 5
     assert "1 break" in pages.text_of(pages.by_id(root, "courses"))
+
+
+def test_lectures_without_an_index_break_no_history() -> None:
+    rows = tables.recordings(8, courses=1).assign(status="done", layout="gallery")
+    # Presence mode at first and in the midst; the layout changes once.
+    rows.loc[[0, 3, 4], list(tables.MEAN)] = None
+    rows.loc[[0, 3, 4], "mode"] = "presence"
+    rows.loc[[0, 3, 4], "model_sha256"] = None
+    one = pages.check(report.index_page(rows, moments_by_id={}))
+    assert "break" not in pages.text_of(pages.by_id(one, "courses")).split("The line breaks")[0]
+    rows.loc[6:, "layout"] = "speaker"
+    two = pages.check(report.index_page(rows, moments_by_id={}))
+    assert "1 break in comparability" in pages.text_of(pages.by_id(two, "courses"))
+
+
+def test_a_history_begins_with_the_first_lecture_that_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(overview, "MOST_DOTS", 3)
+    rows = tables.recordings(8, courses=1).assign(status="done", layout="gallery")
+    rows["engagement_mean"] = [0.01, *[0.7] * 7]
+    rows["engagement_mean_low"], rows["engagement_mean_high"] = 0.0, 0.9
+    text = pages.text_of(
+        pages.by_id(pages.check(report.index_page(rows, moments_by_id={})), "courses")
+    )
+    days = [f"{when:%Y-%m-%d}" for when in rows["started_at"]]
+    assert [day for day in days if day in text] == [days[5], days[7]]
+    assert "3 lectures, mean engagement index" in text
+    assert "0.01" not in text

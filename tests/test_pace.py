@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -50,6 +51,16 @@ def test_pace_comes_from_the_transcript_and_is_absent_without_one():
     assert "the speaker changed 2 times" in text
     table = next(e for e in pages.by_id(root, "pace").iter() if e.tag == "tbody")
     assert len(list(table)) == 10
+
+
+def test_what_was_left_out_is_no_silence():
+    # 120 words a minute all the time, in the half that is looked at.
+    cues = tuple(Cue(at, at + 10, "word " * 20, turn=False) for at in range(0, 600, 10))
+    heard = Transcript(cues).without([(300, 400), (350, math.inf)])
+    root = pages.check(page(tables.seconds(1, 600), transcript=heard))
+    text = pages.text_of(pages.by_id(root, "pace"))
+    assert "120 while somebody spoke, 120 over all that was not left out" in text
+    assert "100\u00a0% of the time" in text
 
 
 @pytest.mark.parametrize("cues", [(), (Cue(900, 910, "after the end", turn=False),)])

@@ -270,7 +270,7 @@ def test_moments_stand_in_their_order_with_their_numbers() -> None:
 def test_without_moments_the_page_says_so_only_if_it_looked() -> None:
     nothing = words()("minute.no_moments")
 
-    assert nothing in page(tables.seconds(30, 100))
+    assert nothing in page(tables.seconds(30, 300))
     assert nothing not in page(*LECTURES["presence"][:1], mode="presence")
 
 

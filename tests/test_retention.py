@@ -311,6 +311,8 @@ def test_nothing_was_made_after_it_was_read(tmp_path: Path) -> None:
     store = keep(tmp_path, "a" * 16, -365 * 70)  # a camera's clock
     (found,) = retention.made_before(store, NOW.date() + timedelta(2))
     assert found.made_on <= NOW.date()
+    page = pages.write_lecture(store, "a" * 16, settings_of(tmp_path, days=30))
+    assert (found.made_on + timedelta(30)).isoformat() in page.read_text("utf-8")
 
 
 def test_a_purge_follows_no_link(tmp_path: Path) -> None:

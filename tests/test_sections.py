@@ -123,6 +123,13 @@ def test_a_closer_look_says_so_where_nothing_else_changed() -> None:
     assert "people visible:" not in text
 
 
+def test_what_was_left_out_beside_a_moment_explains_nothing() -> None:
+    rows = calm().seconds
+    rows.loc[rows["second"].between(360, 479), ["faces", "left_out"]] = [0, True]
+
+    assert "people visible:" not in section(read(calm(seconds=rows)), "closeups")
+
+
 def test_a_closer_look_shows_two_minutes_on_either_side() -> None:
     root = read(calm(), video_href="a.mp4")
 
@@ -231,6 +238,25 @@ def test_lanes_show_chapters_changes_and_speech() -> None:
     column = head.index("Marks")
     assert rows[0][column].startswith("chapter “Introduction” begins")
     assert "the arrangement of the people changed" in rows[20][column]
+
+
+def _chapters(seconds: list[int], titles: list[str | None]) -> list[tuple[float, float]]:
+    """Return where the lane draws chapters: begin and length, percent."""
+    marks = pd.DataFrame({"second": seconds, "kind": "chapter", "title": titles})
+    chart = pages.by_id(read(calm(marks=marks)), "curve")
+    boxes = [e for e in chart.iter() if len(e) and e[0].get("class") == "span chapter"]
+    sides = [(str(e.get("x")), str(e.get("width"))) for e in boxes]
+    return [(float(x.rstrip("%")), float(wide.rstrip("%"))) for x, wide in sides]
+
+
+def test_an_untitled_chapter_is_one_of_its_own() -> None:
+    assert _chapters([0, 150, 300], ["Intro", None, None]) == [(0, 25), (25, 25), (50, 50)]
+
+
+def test_of_many_chapters_the_last_that_is_drawn_ends_where_the_next_begins() -> None:
+    drawn = _chapters([3 * k for k in range(120)], [f"part {k}" for k in range(120)])
+    assert len(drawn) == 100
+    assert drawn[-1] == (pytest.approx(49.5), pytest.approx(0.5))
 
 
 def test_hostile_text_in_every_optional_part() -> None:

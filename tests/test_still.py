@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
 
 import cv2
 import numpy as np
 import pytest
 
-from fer_core import still, track
-from fer_core.records import Observations
+from fer_core import segment, still, track, video
+from fer_core.records import Faces, Frame, Observations, Segment
 from fer_core.settings import Tracking
+from fer_core.tape import Tape
 from tests import factories
 
 TRACKING = Tracking()  # pyright: ignore[reportCallIssue]
@@ -36,7 +41,7 @@ def test_what_never_changes_is_a_picture() -> None:
 
 @pytest.mark.parametrize("rate_hz", [1, 3])
 def test_a_picture_seen_for_a_short_time_may_be_a_person(rate_hz: int) -> None:
-    # One sample less counts than is seen: the first has none before it.
+    # One second less counts than is seen: the first has none before it.
     for seconds, picture in ((still.STILL_S, False), (still.STILL_S + 1, True)):
         seen = lesson({2: 0.0}, seconds=seconds, rate_hz=rate_hz)
         assert still.still_tracks(seen, linked(seen)).any() == picture
@@ -49,6 +54,77 @@ def test_a_picture_somebody_walks_past_is_still_one() -> None:
     change[mine[[5, 20]]] = 80
     seen = replace(seen, faces=replace(seen.faces, change=change))
     assert still.still_tracks(seen, linked(seen)).nonzero()[0].tolist() == [2]
+
+
+def test_a_face_that_was_not_there_a_second_before_does_not_count() -> None:
+    # At four samples a second, in and out of sight every second: each sample follows another,
+    # but nothing is known of what it was compared with.
+    seen = lesson({2: 0.0}, seconds=60, rate_hz=4)
+    away = (linked(seen).track == 2) & (seen.faces.sample // 4 % 2 == 1)
+    flickers = seen.with_faces(~away)
+    assert linked(flickers).count == linked(seen).count
+    assert not still.still_tracks(flickers, linked(flickers)).any()
+    assert still.still_tracks(seen, linked(seen)).nonzero()[0].tolist() == [2]
+
+
+class _Brightening:
+    """Stands for a sampler: each picture is one grey level lighter than the one before."""
+
+    content_end_s = 4
+    cpu_s = 0.0
+
+    def __init__(self, _: object, part: Segment, rate_hz: int, *__: object) -> None:
+        self._samples = range(part.start_s * rate_hz, 4 * rate_hz)
+        self._rate_hz = rate_hz
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Frame]:
+        for sample in self._samples:
+            image = np.full((96, 96, 3), 50 + sample, np.uint8)
+            yield Frame(sample, Fraction(sample, self._rate_hz), image)
+
+    def failures_between(self, *_: object) -> int:
+        return 0
+
+
+class _Finder:
+    def detect(self, frame: Frame) -> Faces:
+        return factories.faces(1, sample=frame.sample)
+
+
+@pytest.mark.parametrize("rate_hz", [1, 4, 10])
+@pytest.mark.parametrize("start_s", [0, 2])
+def test_a_picture_is_compared_with_the_one_a_second_before(
+    rate_hz: int, start_s: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(video, "Sampler", _Brightening)
+    monkeypatch.setattr(segment, "YuNet", lambda *_, **__: _Finder())
+    settings = factories.settings(sampling={"rate_hz": rate_hz})
+    nothing: Any = None
+    footage = segment.Footage("x", nothing, 1, None, nothing, tmp_path, settings, ())
+
+    seen, _, _ = segment._see(footage, Segment(0, start_s, None))  # pyright: ignore[reportPrivateUsage]
+
+    first, rest = np.split(seen.faces.change, [0 if start_s else rate_hz])
+    assert np.isnan(first).all()
+    assert rest.tolist() == [rate_hz] * (4 - start_s - (not start_s)) * rate_hz
+
+
+@pytest.mark.parametrize("rate_hz", [1, 4])
+def test_a_camera_s_picture_is_compared_with_the_one_a_second_before(rate_hz: int) -> None:
+    live = Tape(rate_hz, 60)
+    for sample in range(4 * rate_hz):
+        grey = np.full((96, 96), 50 + sample, np.uint8)
+        live.add(sample / rate_hz, grey, factories.faces(1, sample=sample))
+    seen = live.end()
+    assert seen is not None
+    assert np.isnan(seen.faces.change[:rate_hz]).all()
+    assert seen.faces.change[rate_hz:].tolist() == [rate_hz] * 3 * rate_hz
 
 
 def test_what_is_left_out_leaves_the_others_as_they_are() -> None:

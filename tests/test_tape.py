@@ -91,18 +91,17 @@ def test_a_clock_that_leaps_ahead_makes_no_rows():
     assert observations is not None and observations.samples.tolist() == [0, 1]
 
 
-def test_what_moved_between_two_samples_is_known_and_nothing_of_one_picture_twice():
+def test_what_moved_within_a_second_is_known_and_nothing_of_one_picture_twice():
     tape = Tape(2, MOST_S)
     for number, time_s in enumerate([0, 0.5, 1.5, 4.0]):
         tape.add(time_s, plain(10 * number), factories.faces(1, height_px=40))
     observations = tape.end()
 
     assert observations is not None
-    # At 1.0 and 2.0 the picture of before; 2.5 and 3.0 as well; 3.5 is a gap, so 4.0 follows on
-    # nothing.
+    # A second before 0.5 there was nothing; at 2.5 and 3.0 it was the same picture; 3.5 is a gap.
     assert observations.samples.tolist() == [0, 1, 2, 3, 4, 5, 6, 8]
     nan = np.nan
-    wanted = [nan, 10, nan, 10, nan, nan, nan, nan]
+    wanted = [nan, nan, 10, 10, 10, nan, nan, 10]
     assert np.array_equal(observations.faces.change, np.float32(wanted), equal_nan=True)
 
 
