@@ -236,6 +236,21 @@ def test_such_a_question_is_a_problem_without_a_path(site: Site, sql: str):
     assert not any(secret in answer.text for secret in (*SECRETS, str(site.out)))
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select no_such_column from seconds", "no_such_column"),
+        ("select 1 +", "syntax error"),
+        ("select 'x'::integer", "Could not convert"),
+    ],
+)
+def test_a_wrong_question_is_told_what_is_wrong_in_it(site: Site, sql: str, said: str):
+    answer = asked(site, sql)
+
+    assert answer.json()["detail"].startswith("The query failed: ")
+    assert said in answer.json()["detail"]
+
+
 def test_what_a_database_knows_about_its_machine_is_not_told(site: Site):
     answer = asked(site, "select name, value from duckdb_settings() order by name")
     assert answer.status_code == 200
