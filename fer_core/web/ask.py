@@ -39,6 +39,8 @@ _MOST_BYTES: Final = 64_000_000
 _LONGEST_SQL: Final = 20_000
 _SHOWN_ROWS: Final = 500
 _AT_ONCE: Final = 2
+# Each takes a thread: some must be left for everything else.
+_WAITING: Final = 4
 # A process may take a while to start, and a single step of a question cannot be interrupted.
 _GRACE_S: Final = 20.0
 _LONGEST_WAIT_S: Final = 20.0
@@ -55,6 +57,7 @@ _WHOLE: Final[dict[pa.DataType, Any]] = {
 }
 
 _turns: Final = BoundedSemaphore(_AT_ONCE)
+_places: Final = BoundedSemaphore(_AT_ONCE + _WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,23 +143,37 @@ def answer_to(sql: str, *, form: str) -> Answer:
         "memory_mb": limits.query_mb,
         "limit_s": limits.query_s,
     }
-    if not _turns.acquire(timeout=_LONGEST_WAIT_S):
-        raise Problem("busy", "Too many questions wait already.", retry_after_s=10)
-    try:
-        output, ended = process.run(
-            [sys.executable, "-P", "-c", _program(), json.dumps(task)],
-            limit_s=limits.query_s + _GRACE_S,
-            max_output_bytes=_MOST_BYTES,
-        )
-    except TimeoutError:
-        raise _late(limits.query_s) from None
-    finally:
-        _turns.release()
+    with _turn():
+        try:
+            output, ended = process.run(
+                [sys.executable, "-P", "-c", _program(), json.dumps(task)],
+                limit_s=limits.query_s + _GRACE_S,
+                max_output_bytes=_MOST_BYTES,
+            )
+        except TimeoutError:
+            raise _late(limits.query_s) from None
     if ended.returncode == LATE:
         raise _late(limits.query_s)
     answer = _read(output, ended, limits.query_rows)
     _note_export(sql, form, answer.table.num_rows)
     return answer
+
+
+@contextmanager
+def _turn() -> Generator[None]:
+    """Wait for a turn; too many who wait, and who waits too long, are sent away."""
+    busy = Problem("busy", "Too many questions wait already.", retry_after_s=10)
+    if not _places.acquire(blocking=False):
+        raise busy
+    try:
+        if not _turns.acquire(timeout=_LONGEST_WAIT_S):
+            raise busy
+        try:
+            yield
+        finally:
+            _turns.release()
+    finally:
+        _places.release()
 
 
 def _program() -> str:
