@@ -6,6 +6,7 @@ cut must not cost what cannot be recorded again. It is concluded once nobody els
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -21,7 +22,14 @@ from zoneinfo import ZoneInfo
 
 from fer_core import assets, audit, checkpoint, pages
 from fer_core.conclude import Recorded, Work, conclude
-from fer_core.errors import InputError, StoreError
+from fer_core.errors import (
+    PASSING,
+    EnvironmentProblem,
+    InputError,
+    StoreError,
+    TransientError,
+    in_short,
+)
 from fer_core.folder import explained
 from fer_core.live import Take
 from fer_core.outcome import Outcome
@@ -122,7 +130,10 @@ def conclude_waiting(store: Store, settings: Settings) -> Iterator[Outcome]:
 
     Raises:
         StoreError: it cannot be written; nothing is lost.
+        EnvironmentProblem, TransientError: the machine had trouble with one of them, which is to
+            be tried again; the others are done.
     """
+    trouble: EnvironmentProblem | TransientError | None = None
     audit.note_settings(store.root, settings.for_audit())
     for recording_id in waiting(store):
         about = store.root / "work" / recording_id / _KEY / _ABOUT
@@ -130,18 +141,32 @@ def conclude_waiting(store: Store, settings: Settings) -> Iterator[Outcome]:
             yield _conclude(store, about, settings)
         except StoreError:
             raise
+        except (EnvironmentProblem, TransientError) as error:
+            trouble = error
         except Exception:  # noqa: BLE001 - it must not cost the others
             _log.exception("the live recording %s cannot be concluded", recording_id)
             about.replace(about.with_name(_FAILED))  # never tried again; gone within a week
     pages.write_index(store, settings)
+    if trouble is not None:
+        raise trouble
+
+
+def _read(path: Path) -> bytes:
+    """Read a work file; what passes is no damage: what was recorded cannot be recorded again."""
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno not in PASSING:
+            raise
+        raise TransientError(
+            f"A live recording cannot be read now: {in_short(error)}.", hint="It is tried again."
+        ) from error
 
 
 def _conclude(store: Store, path: Path, settings: Settings) -> Outcome:
-    about = json.loads(path.read_text(encoding="utf-8"))
+    about = json.loads(_read(path))
     recorded = _recorded(path.parent.parent.name, about)
-    if (stored := checkpoint.restore(path.with_name(_SEEN))) is None:
-        raise ValueError("its work file is damaged")
-    observations, effort = stored
+    observations, effort = checkpoint.unpacked(io.BytesIO(_read(path.with_name(_SEEN))))
     began_at = recorded.started_at or datetime.now(UTC)
     since_s = (datetime.now(UTC) - began_at).total_seconds()
     work = Work(time.perf_counter() - since_s, began_at, "live", effort)

@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import numpy as np
 
@@ -89,18 +89,24 @@ def restore(path: Path) -> tuple[Observations, Effort] | None:
     """Read a segment's observations; None if there are none or they are damaged."""
     try:
         # Opened here: NumPy leaves a damaged archive open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            faces = Faces(**{field.name: stored[field.name] for field in fields(Faces)})
-            observations = Observations(
-                rate_hz=int(stored["rate_hz"]),
-                samples=stored["samples"],
-                faces=faces,
-                decode_failures=int(stored["decode_failures"]),
-                content_end_s=float(stored["content_end_s"]),
-                thumbnails=stored["thumbnails"],
-            )
-            return observations, Effort(*map(float, stored["effort"]))
+        with path.open("rb") as file:
+            return unpacked(file)
     # The archive's checksums catch a damaged file; the records catch a wrong one. A damaged
     # header makes zipfile and NumPy raise almost anything, and all of it means the same.
     except Exception:  # noqa: BLE001
         return None
+
+
+def unpacked(file: IO[bytes]) -> tuple[Observations, Effort]:
+    """Read a segment's observations from an open work file; of a damaged one, raise anything."""
+    with np.load(file, allow_pickle=False) as stored:
+        faces = Faces(**{field.name: stored[field.name] for field in fields(Faces)})
+        observations = Observations(
+            rate_hz=int(stored["rate_hz"]),
+            samples=stored["samples"],
+            faces=faces,
+            decode_failures=int(stored["decode_failures"]),
+            content_end_s=float(stored["content_end_s"]),
+            thumbnails=stored["thumbnails"],
+        )
+        return observations, Effort(*map(float, stored["effort"]))

@@ -203,7 +203,10 @@ class View:
 
     def _since(self, time_s: float) -> float:
         """Return seconds since recording began, or the view: what exclusions are counted from."""
-        return time_s - (self._tape_from_s or 0) if self._tape else time_s
+        if self._tape is None:
+            return time_s
+        # The first picture of a recording is its beginning, and nothing has told so yet.
+        return 0.0 if self._tape_from_s is None else time_s - self._tape_from_s
 
     def _find(self, image: NDArray[np.uint8], time_s: float) -> tuple[Faces, NDArray[np.uint8]]:
         grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)

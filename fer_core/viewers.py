@@ -18,7 +18,14 @@ from typing import Final
 
 from fer_core import aired, audit, inbox, pages, published
 from fer_core.aired import OnAir
-from fer_core.errors import Busy, EnvironmentProblem, Gone, InputError, StoreError
+from fer_core.errors import (
+    Busy,
+    EnvironmentProblem,
+    Gone,
+    InputError,
+    StoreError,
+    TransientError,
+)
 from fer_core.folder import need_space
 from fer_core.live import RATE_HZ, THREADS, Seen, Take, View
 from fer_core.settings import Settings
@@ -261,8 +268,9 @@ class Viewers:
                         publish(outcome.recording_id)
                         _log.info("live recording %s: %s", outcome.recording_id, outcome.status)
             self._waits_for = ""
-        # A night is running, the disk is full, object storage does not answer: tried again.
-        except (StoreError, EnvironmentProblem) as error:
+        # A night is running, the disk is full, weights are away, too many files are open, object
+        # storage does not answer: tried again.
+        except (StoreError, EnvironmentProblem, TransientError) as error:
             self._waits_for = f"{error.message} {error.hint}"
             self._put_by.set()
         finally:

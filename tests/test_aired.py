@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_core import audit, doctor, retention
-from fer_core.errors import StoreError
+from fer_core import aired, audit, doctor, retention
+from fer_core.errors import AssetMissing, StoreError
 from fer_core.records import EMOTIONS
 from fer_core.store import Store
 from fer_core.viewers import Viewers
@@ -209,3 +210,36 @@ def test_one_that_cannot_be_concluded_does_not_stop_the_others(
     assert registry.state(broken)[0] == "failed"
     assert "cannot be concluded" in caplog.text
     caplog.clear()
+
+
+@pytest.mark.parametrize("trouble", ["weights", "files", "memory"])
+def test_what_passes_costs_no_live_recording(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, trouble: str
+):
+    registry = opened()
+    one = record(registry, count=3)
+    other = record(registry, count=3) if trouble != "weights" else ""
+    folder = registry.store.root / "work" / one / "live"
+    open_file = Path.open
+
+    def away(*_: Any) -> None:
+        raise AssetMissing("The weights are missing.")
+
+    def short(self: Path, *words: Any, **more: Any) -> Any:
+        if self == folder / "seen.npz":
+            raise MemoryError if trouble == "memory" else OSError(errno.EMFILE, "Too many files")
+        return open_file(self, *words, **more)
+
+    with monkeypatch.context() as patched:
+        if trouble == "weights":
+            patched.setattr(aired.assets, "chosen", away)
+        else:
+            patched.setattr(Path, "open", short)
+        registry._conclude()
+
+    state, why = registry.state(one)
+    assert state == "waiting" and why
+    if other:
+        assert registry.state(other)[0] == "done", "nobody else waits for it"
+    registry._conclude()
+    assert registry.state(one) == ("done", "")

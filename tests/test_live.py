@@ -156,3 +156,18 @@ def test_recording_begins_and_ends_when_it_is_told(tmp_path: Path):
     # The pictures themselves are those at whole seconds: every second one.
     wanted = [one.reading.faces.box[0, 0] for one in seen[::2]]
     assert take.observations.faces.box[:: cameras.PEOPLE, 0].tolist() == wanted
+
+
+def test_what_is_left_out_for_a_time_is_counted_from_the_first_recorded_picture(tmp_path: Path):
+    left_out = {"exclude": [{"what": "the beginning", "end": "0:02"}]}
+    looking = view(tmp_path, privacy=left_out)
+    assert [len(one.reading.faces) for one in watch(looking, 6)] == [0] * 4 + [cameras.PEOPLE] * 2
+    looking.record(600)
+    looking._clock.now += 30
+    watch(looking, 6, start_s=80)
+
+    take = looking.stop()
+
+    assert take is not None and take.observations.samples.tolist() == [0, 1, 2]
+    counts = np.bincount(take.observations.faces.sample, minlength=3)
+    assert counts.tolist() == [0, 0, cameras.PEOPLE]

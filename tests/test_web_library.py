@@ -236,6 +236,79 @@ def test_such_a_question_is_a_problem_without_a_path(site: Site, sql: str):
     assert not any(secret in answer.text for secret in (*SECRETS, str(site.out)))
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select no_such_column from seconds", "no_such_column"),
+        ("select 1 +", "syntax error"),
+        ("select 'x'::integer", "Could not convert"),
+    ],
+)
+def test_a_wrong_question_is_told_what_is_wrong_in_it(site: Site, sql: str, said: str):
+    answer = asked(site, sql)
+
+    assert answer.json()["detail"].startswith("The query failed: ")
+    assert said in answer.json()["detail"]
+
+
+WHOLE = 9_007_199_254_740_993  # no double
+
+
+def test_whole_numbers_stay_whole_where_one_is_missing(site: Site):
+    sql = f"select {WHOLE} as n, [null, {WHOLE}] as more union all select null, null order by 1"
+
+    assert asked(site, sql).json()["rows"] == [[WHOLE, [None, WHOLE]], [None, None]]
+    csv = site.client.post("/ask", data={"sql": sql, "form": "csv"}).text
+    assert csv.splitlines()[1].startswith(f"{WHOLE},")
+    page = site.client.post(
+        "/ask", data={"sql": f"select 1 as k, {WHOLE} as n union select 2, null"}
+    )
+    assert str(WHOLE) in page.text and pages.of_class(pages.parse(page.text), "line")
+
+
+E_TYPE = "create type e as enum ('a', 'b'); "
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("select '\\xff'::blob as x", "\\xFF"),
+        ("select '101'::bit as x", "101"),
+        ("select union_value(k := 1) as x", "1"),
+        ("select interval 3 month as x", "3 months"),
+        (E_TYPE + "select 'a'::e as x", "a"),
+        (E_TYPE + "select ['a'::e] as x", ["a"]),
+        (E_TYPE + "select array_value('a'::e, 'b') as x", ["a", "b"]),
+        (E_TYPE + """select {'a "b"': ['a'::e], 'n': 2} as x""", {'a "b"': ["a"], "n": 2}),
+        (E_TYPE + "select map(['a'::e], [1]) as x", [["a", 1]]),
+    ],
+)
+def test_values_of_rare_kinds_are_told_as_text(site: Site, sql: str, value: Any):
+    assert asked(site, sql).json()["rows"] == [[value]]
+    for form in ("page", "csv", "parquet"):
+        assert site.client.post("/ask", data={"sql": sql, "form": form}).status_code == 200
+
+
+def test_columns_of_one_name_stay_apart(site: Site):
+    answer = asked(site, """select 1 as "a ""b", '\\xff'::blob as "a ""b" """).json()
+    assert (answer["columns"], answer["rows"]) == (['a "b', 'a "b_1'], [[1, "\\xFF"]])
+
+
+@pytest.mark.parametrize("sql", ["select 'infinity'::date as x", "select ['infinity'::date] as x"])
+def test_a_value_that_nobody_can_show_is_a_problem(site: Site, sql: str):
+    answer = asked(site, sql)
+    assert answer.status_code == 422 and "cannot be shown" in answer.json()["detail"]
+    assert site.client.post("/ask", data={"sql": sql}).status_code == 422
+    assert asked(site, "select 'infinity'::date::varchar").json()["rows"] == [["infinity"]]
+
+
+def test_an_answer_that_says_much_in_few_bytes_is_too_large(site: Site):
+    sql = "create type e as enum (select repeat('x', 1000000)); "
+    sql += "select [enum_range(null::e)[1]::e] as x from range(100)"
+
+    assert asked(site, sql).json()["type"] == "/problems#too-large"
+
+
 def test_what_a_database_knows_about_its_machine_is_not_told(site: Site):
     answer = asked(site, "select name, value from duckdb_settings() order by name")
     assert answer.status_code == 200

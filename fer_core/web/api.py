@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, jsonify, request, stream_wit
 from pydantic import BaseModel, ValidationError
 
 from fer_core.web import videos
-from fer_core.web.ask import answer_to
+from fer_core.web.ask import answer_to, showable
 from fer_core.web.common import common
 from fer_core.web.jobs import VideoJob
 from fer_core.web.library import night_now, recordings_found, runs_found
@@ -118,6 +118,8 @@ def post_query() -> Response:
         where = ".".join(map(str, first["loc"])) or "the body"
         raise Problem("unreadable", f"Wrong at {where}: {first['msg']}.") from error
     answer = answer_to(asked.sql, form="json")
-    text = answer.frame.to_json(orient="split", date_format="iso", index=False, default_handler=str)
+    frame = answer.frame
+    with showable():
+        text = frame.to_json(orient="split", date_format="iso", index=False, default_handler=str)
     split = json.loads(text or "{}")
     return jsonify(columns=split["columns"], rows=split["data"], cut=answer.cut)

@@ -12,6 +12,8 @@ import io
 import json
 import sys
 import tomllib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,11 +39,25 @@ _MOST_BYTES: Final = 64_000_000
 _LONGEST_SQL: Final = 20_000
 _SHOWN_ROWS: Final = 500
 _AT_ONCE: Final = 2
+# Each takes a thread: some must be left for everything else.
+_WAITING: Final = 4
 # A process may take a while to start, and a single step of a question cannot be interrupted.
 _GRACE_S: Final = 20.0
 _LONGEST_WAIT_S: Final = 20.0
 
+_WHOLE: Final[dict[pa.DataType, Any]] = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+
 _turns: Final = BoundedSemaphore(_AT_ONCE)
+_places: Final = BoundedSemaphore(_AT_ONCE + _WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +74,31 @@ class Answer:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The rows as a frame."""
-        return self.table.to_pandas()
+        """The rows as a frame.
+
+        Raises:
+            Problem: there is something in them that a frame cannot hold.
+        """
+        with showable():
+            # Not as doubles where one is missing: those are not whole beyond 2**53.
+            return self.table.to_pandas(types_mapper=_WHOLE.get, integer_object_nulls=True)
+
+
+@contextmanager
+def showable() -> Generator[None]:
+    """Have whatever cannot be shown in the form that is asked for told as such.
+
+    Raises:
+        Problem: that is so.
+    """
+    try:
+        yield
+    except (ValueError, ArithmeticError, pa.ArrowException) as error:
+        raise Problem(
+            "unreadable",
+            "There are values in the answer that cannot be shown, such as dates beyond 9999.",
+            hint="Ask for them as text: select column::varchar.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +143,37 @@ def answer_to(sql: str, *, form: str) -> Answer:
         "memory_mb": limits.query_mb,
         "limit_s": limits.query_s,
     }
-    if not _turns.acquire(timeout=_LONGEST_WAIT_S):
-        raise Problem("busy", "Too many questions wait already.", retry_after_s=10)
-    try:
-        output, ended = process.run(
-            [sys.executable, "-P", "-c", _program(), json.dumps(task)],
-            limit_s=limits.query_s + _GRACE_S,
-            max_output_bytes=_MOST_BYTES,
-        )
-    except TimeoutError:
-        raise _late(limits.query_s) from None
-    finally:
-        _turns.release()
+    with _turn():
+        try:
+            output, ended = process.run(
+                [sys.executable, "-P", "-c", _program(), json.dumps(task)],
+                limit_s=limits.query_s + _GRACE_S,
+                max_output_bytes=_MOST_BYTES,
+            )
+        except TimeoutError:
+            raise _late(limits.query_s) from None
     if ended.returncode == LATE:
         raise _late(limits.query_s)
     answer = _read(output, ended, limits.query_rows)
     _note_export(sql, form, answer.table.num_rows)
     return answer
+
+
+@contextmanager
+def _turn() -> Generator[None]:
+    """Wait for a turn; too many who wait, and who waits too long, are sent away."""
+    busy = Problem("busy", "Too many questions wait already.", retry_after_s=10)
+    if not _places.acquire(blocking=False):
+        raise busy
+    try:
+        if not _turns.acquire(timeout=_LONGEST_WAIT_S):
+            raise busy
+        try:
+            yield
+        finally:
+            _turns.release()
+    finally:
+        _places.release()
 
 
 def _program() -> str:
@@ -188,7 +241,8 @@ def answer() -> str | Response:
         return _file(found.frame.to_csv(index=False).encode(), "text/csv", "answer.csv")
     if form == "parquet":
         sink = io.BytesIO()
-        pq.write_table(found.table, sink, compression="zstd")
+        with showable():
+            pq.write_table(found.table, sink, compression="zstd")
         return _file(sink.getvalue(), "application/vnd.apache.parquet", "answer.parquet")
     return _page(sql, given if given in saved_questions() else "", found)
 

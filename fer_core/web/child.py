@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -35,24 +36,23 @@ _LOOK_S: Final = 1.0
 def work_on_video() -> None:
     """Work on one video; print the outcome as a line of JSON.
 
-    Standard input tells which, as JSON: ``path``, ``settings``, ``limit_s``, and ``parent``, the
-    process that asks.
+    Standard input tells which, as JSON: ``path``, ``settings``, ``limit_s`` that it may take once
+    the dataset is held, and ``parent``, the process that asks.
     """
     task: dict[str, Any] = json.load(sys.stdin)
     settings, path = Settings(**task["settings"]), Path(task["path"])
     try:
-        with (
-            stopping.heeding(task["limit_s"], with_parent=True),
-            _writing(settings) as publish,
-        ):
+        with stopping.heeding(threading.TIMEOUT_MAX, with_parent=True):
             if os.getppid() != task["parent"]:  # gone before anybody looked
                 raise stopping.Stopped
-            night = nights.work_through(
-                [path],
-                settings,
-                lambda source: pipeline.process_recording(source, settings),
-                publish,
-            )
+            # The time that another run takes is no fault of the video.
+            with _writing(settings) as publish, stopping.heeding(task["limit_s"]):
+                night = nights.work_through(
+                    [path],
+                    settings,
+                    lambda source: pipeline.process_recording(source, settings),
+                    publish,
+                )
     except KeyboardInterrupt:
         sys.exit(143)  # nobody waits for it any more
     except LecturePulseError as error:

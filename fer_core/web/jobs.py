@@ -24,10 +24,9 @@ from urllib.parse import quote
 
 from fer_core import audit, inbox, policy
 from fer_core.errors import LecturePulseError
-from fer_core.retention import UPLOADS
 from fer_core.settings import Settings
-from fer_core.store import Store
 from fer_core.underway import read_underway
+from fer_core.web import kept
 from fer_core.web.child import WAITS
 from fer_core.web.problems import Problem, body_of
 from fer_core.web.shapes import JobShape, ProblemShape
@@ -125,27 +124,16 @@ class Jobs:
         folder = path.parent
         out = root if course else folder / "out"
         job = VideoJob(folder.name, path, course, out)
-        if course:
-            job.path = self._settled(path, sha256[:16])
         with self._changed:
+            # Together: else a job of the same content might end, and delete it, in between.
+            if course:
+                job.path = kept.put_in_place(path, root, sha256[:16])
             self._jobs[job.id] = job
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="videos", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         return job
-
-    def _settled(self, path: Path, recording_id: str) -> Path:
-        """Move a video that is kept to where it stays, with its sidecar."""
-        folder = self._settings.out.absolute() / UPLOADS / recording_id
-        folder.mkdir(parents=True, exist_ok=True)
-        there = next((known for known in folder.iterdir() if known.suffix != ".toml"), None)
-        if there:  # the same content was kept before, maybe under another name
-            path.unlink()
-            return there
-        for file in path.parent.iterdir():
-            file.replace(folder / file.name)
-        return folder / path.name
 
     def get(self, job_id: str) -> VideoJob:
         """Return a job.
@@ -226,9 +214,9 @@ class Jobs:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(2 * _END_S)
-        for job in self._jobs.values():
-            if job.course and job.state != "done":
-                _forget_upload(job.path)
+        for job in list(self._jobs.values()):
+            if job.state not in _ENDED:
+                self._end(job, "cancelled")
 
     def _work(self) -> None:
         while job := self._next():
@@ -302,7 +290,12 @@ class Jobs:
         with suppress(ValueError, IndexError):
             facts = json.loads(told[-1])
         job.note = ""
-        if job.stop.is_set():
+        # Without a page: deleted before, and not to be read again by itself.
+        if facts.get("status", "failed") != "failed" and facts["page"] is not None:
+            job.page, job.recording_id = facts["page"], facts["recording_id"]
+            job.note, job.seen_s = facts["message"], job.video_s
+            self._end(job, "done")
+        elif job.stop.is_set():
             self._end(job, "cancelled")
         elif not facts:
             job.refused = Problem(
@@ -311,27 +304,27 @@ class Jobs:
                 hint="Send a shorter video.",
             )
             self._end(job, "failed")
-        elif facts["status"] == "failed" or facts["page"] is None:
-            # Without a page: deleted before, and not to be read again by itself.
+        else:
             kind = "unreadable" if facts["message"] else "not-ready"
             message = facts["message"].replace(str(job.path), job.path.name)
             job.refused = Problem(kind, message, hint=facts["hint"])
             self._end(job, "failed")
-        else:
-            job.page, job.recording_id = facts["page"], facts["recording_id"]
-            job.note, job.seen_s = facts["message"], job.video_s
-            self._end(job, "done")
 
     def _end(self, job: VideoJob, state: Literal["done", "failed", "cancelled"]) -> None:
-        if job.course:
-            if state != "done":
-                _forget_upload(job.path)
-        else:
-            job.path.unlink(missing_ok=True)
-            job.path.with_suffix(".toml").unlink(missing_ok=True)
         with self._changed:
             job.state, job.ended_s = state, time.monotonic()
+            if not job.course:
+                job.path.unlink(missing_ok=True)
+                job.path.with_suffix(".toml").unlink(missing_ok=True)
+            elif state == "done":
+                kept.finish_upload(job.path)
+            elif not self._is_wanted(job.path):
+                kept.forget_upload(job.path)
             self._changed.notify_all()
+
+    def _is_wanted(self, path: Path) -> bool:
+        """Say whether a job that has not ended is about this very file."""
+        return any(j.path == path and j.state not in _ENDED for j in self._jobs.values())
 
     def _settings_of(self, job: VideoJob) -> dict[str, Any]:
         settings = self._settings.model_dump(mode="json")
@@ -349,18 +342,6 @@ class Jobs:
             if job.state in _ENDED and job.ended_s < last_s:
                 del self._jobs[job.id]
                 shutil.rmtree(self._scratch / job.id, ignore_errors=True)
-
-
-def forget_unfinished(store: Store) -> None:
-    """Delete videos that were to be kept, of which a killed server left nothing in the tables."""
-    for folder in (store.root / UPLOADS).glob("*"):
-        with suppress(LecturePulseError):
-            if store.recording(folder.name) is None:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _forget_upload(path: Path) -> None:
-    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _end_child(child: subprocess.Popen[str]) -> None:

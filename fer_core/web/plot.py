@@ -113,6 +113,8 @@ def _range(values: np.ndarray) -> str:
 
 
 def _short(value: object) -> str:
+    if value is pd.NA:
+        return "–"
     if isinstance(value, pd.Timestamp):
         return value.strftime("%Y-%m-%d %H:%M")
     if isinstance(value, float):  # NumPy's doubles are floats, too

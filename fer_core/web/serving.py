@@ -21,14 +21,15 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 
-from fer_core.errors import EnvironmentProblem
+from fer_core.errors import EnvironmentProblem, StoreError
 from fer_core.folder import explained, held
 from fer_core.settings import Settings
 from fer_core.store import Store
-from fer_core.web import guard, jobs, live
+from fer_core.web import guard, kept, live
 from fer_core.web.app import create_app
 
 _SCRATCH: Final = "web"
+_OURS: Final = ".scratch"
 _MORE_MB: Final = 2
 _VIDEO_PATHS: Final = frozenset({"/try/video", "/api/v1/videos"})
 
@@ -133,7 +134,7 @@ def opened(settings: Settings) -> Generator[Server]:
     root = settings.out.absolute()
     with held(root, lock=".web", by="lecturepulse web looks after"):
         scratch = _emptied(root / _SCRATCH)
-        jobs.forget_unfinished(Store(root))
+        kept.forget_unfinished(Store(root))
         try:
             app = create_app(settings, access, scratch)
             server = Server(settings, app)
@@ -148,11 +149,23 @@ def opened(settings: Settings) -> Generator[Server]:
 
 
 def _emptied(folder: Path) -> Path:
-    """Return a folder of our own without anything that a killed server left in it."""
+    """Return a folder of our own without anything that a killed server left in it.
+
+    Raises:
+        StoreError: there is one, and what is in it is not ours.
+    """
+    marker = folder / _OURS
     with explained(folder):
-        if folder.exists():
+        if marker.exists():
             shutil.rmtree(folder)
-        folder.mkdir(mode=0o700)
+        elif folder.exists() and any(folder.iterdir()):
+            raise StoreError(
+                f"{folder} holds files that are not of lecturepulse web, which would delete them.",
+                hint="Move them elsewhere: the folder is for uploads that are worked on.",
+            )
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)  # one that was there
+        marker.touch()
     return folder
 
 

@@ -1,0 +1,49 @@
+"""Many questions at once: those who wait are few, so that everybody else is still answered."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from werkzeug.test import TestResponse
+
+from fer_core.web import ask, guard
+from fer_core.web.app import create_app
+from tests import cameras
+
+
+def test_who_would_wait_behind_many_questions_is_sent_away_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "tables").mkdir()
+    settings = cameras.settings(tmp_path)
+    app = create_app(settings, guard.access_of(settings.web), tmp_path)
+    answered = threading.Event()
+
+    def slow(*_: Any, **__: Any) -> NoReturn:
+        assert answered.wait(120)
+        raise TimeoutError
+
+    monkeypatch.setattr(ask.process, "run", slow)
+    monkeypatch.setattr(ask, "_LONGEST_WAIT_S", 120)
+
+    def question(_number: int) -> TestResponse:
+        headers = {"Host": "127.0.0.1"}
+        return app.test_client().post("/api/v1/query", json={"sql": "select 1"}, headers=headers)
+
+    most = ask._AT_ONCE + ask._WAITING
+    assert most < settings.web.threads // 2
+    with ThreadPoolExecutor(most + 2) as pool:
+        asked = [pool.submit(question, k) for k in range(most + 2)]
+        try:
+            first = as_completed(asked, timeout=30)
+            sent_away = [next(first).result() for _ in range(2)]
+        finally:
+            answered.set()
+    statuses = sorted(one.result().status_code for one in asked)
+
+    assert statuses == [422] * most + [429] * 2
+    assert all(int(one.headers["Retry-After"]) > 0 for one in sent_away)
