@@ -54,7 +54,7 @@ def test_a_page_that_cannot_be_drawn_stops_no_purge(
     def gone(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(pages.arrivals, "have_beside", gone)
+    monkeypatch.setattr(pages.arrivals, "spoken", gone)
     with store.writing():
         retention.purge_expired(store, settings)
     assert there(store, "a" * 16) == set()
