@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_core import cli, report
+from fer_core import cli, report, stopping
 from tests import clips, pages
 
 Command = Callable[..., tuple[int, str]]
@@ -49,6 +49,13 @@ def _every_page_is_checked():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(report, "_render", checked)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_to_stop():
+    """Forget a test's stop: it is the process's, and whatever runs next in it would stop, too."""
+    yield
+    stopping.requested.clear()
 
 
 @pytest.fixture(autouse=True)
