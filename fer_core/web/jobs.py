@@ -94,7 +94,8 @@ class Jobs:
             self._forget_old()
             states = [job.state for job in self._jobs.values()]
             # Others that are being sent have a folder, and will wait.
-            coming = sum(folder.name not in self._jobs for folder in self._scratch.iterdir())
+            sent = [entry.name for entry in self._scratch.iterdir() if entry.is_dir()]
+            coming = sum(name not in self._jobs for name in sent)
             # The first of those that wait has its turn at once if nothing runs.
             waiting = states.count("waiting") + coming - ("running" not in states)
             if waiting >= self._settings.web.max_waiting:
