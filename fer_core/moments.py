@@ -36,19 +36,19 @@ WIDTHS_S: Final = (30, 60, 120)
 # Stricter than the 5 % promised, to pay for what rotation supposes: people equally lively all
 # class long. Where everybody's liveliness doubles halfway, 3 to 4 % of classes show a moment.
 _LEVEL: Final = 0.02
-_STEP_S: Final = 5
+STEP_S: Final = 5
 # Slow curves make distant seconds a poor guide: of 90, 120, 180 and 300 s the shorter place a
 # moment better and the longer find no more.
-_AROUND_S: Final = 120
-_GUARD_S: Final = 5
-_LEAST_AROUND_S: Final = 60
-_LEAST_SHARE: Final = 0.5
+AROUND_S: Final = 120
+GUARD_S: Final = 5
+LEAST_AROUND_S: Final = 60
+LEAST_SHARE: Final = 0.5
 NEAR_S: Final = 3
 """A layout or slide change this close to a moment, seconds, may explain it."""
 # Two moments closer than this are one for whoever watches them.
 _APART_S: Final = 60
 # Below this no statement about people is made, whatever the privacy setting permits.
-_FEWEST_PEOPLE: Final = 5
+FEWEST_PEOPLE: Final = 5
 _PRIOR_PEOPLE: Final = 16
 _PRIOR_S: Final = 300
 
@@ -112,7 +112,7 @@ def find(
     if shown is not None:
         curves[:, ~shown] = np.nan
     free = np.ones(curves.shape[1], bool)
-    least = max(min_group, _FEWEST_PEOPLE)
+    least = max(min_group, FEWEST_PEOPLE)
     found: list[Moment] = []
     while len(found) < MAX_MOMENTS and (
         moment := _clearest(_pair(curves, free), changes, settings, least)
@@ -132,7 +132,7 @@ def _pair(curves: NDArray[np.float64], free: NDArray[np.bool_]) -> _Windows:
     count = _running(scored)
     busy = _running(~free)
     widths = np.array(WIDTHS_S)[:, None]
-    centres = np.arange(0, seconds + 1, _STEP_S, dtype=np.int64)
+    centres = np.arange(0, seconds + 1, STEP_S, dtype=np.int64)
     start, end = centres - widths // 2, centres + widths // 2
 
     def between(sums: NDArray[np.float64], margin: int) -> NDArray[np.float64]:
@@ -140,14 +140,14 @@ def _pair(curves: NDArray[np.float64], free: NDArray[np.bool_]) -> _Windows:
         return np.moveaxis(sums[..., high] - sums[..., low], -2, 0)
 
     n_inside = between(count, 0)
-    n_around = between(count, _GUARD_S + _AROUND_S) - between(count, _GUARD_S)
-    around = between(total, _GUARD_S + _AROUND_S) - between(total, _GUARD_S)
+    n_around = between(count, GUARD_S + AROUND_S) - between(count, GUARD_S)
+    around = between(total, GUARD_S + AROUND_S) - between(total, GUARD_S)
     difference = between(total, 0) / np.maximum(n_inside, 1) - around / np.maximum(n_around, 1)
     within = (start >= 0) & (end <= seconds) & (between(busy, 0) == 0)
     paired = (
         within[:, None]
-        & (n_inside >= _LEAST_SHARE * widths[:, None])
-        & (n_around >= np.maximum(_LEAST_AROUND_S, widths[:, None]))
+        & (n_inside >= LEAST_SHARE * widths[:, None])
+        & (n_around >= np.maximum(LEAST_AROUND_S, widths[:, None]))
     )
     # Random draws go by row, so rows get an order of their own: the caller's must not matter.
     keys = np.round(np.where(paired, difference, -9.0), 4)
@@ -224,7 +224,7 @@ def _clarity(sums: NDArray[np.float64], least: int) -> NDArray[np.float64]:
     differences of the surrounding minutes, as if those were ``_PRIOR_PEOPLE`` people more.
     """
     total, square, people = sums.reshape(3, len(WIDTHS_S), -1)
-    centres, reach = np.arange(sums.shape[1], dtype=np.int64), _PRIOR_S // _STEP_S
+    centres, reach = np.arange(sums.shape[1], dtype=np.int64), _PRIOR_S // STEP_S
     low, high = np.maximum(centres - reach, 0), np.minimum(centres + reach + 1, len(centres))
     squares, count = _running(square), _running(people)
     prior = (squares[:, high] - squares[:, low]) / np.maximum(count[:, high] - count[:, low], 1)

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 import pandas as pd
 
-from fer_core.moments import Moment
+from fer_core.moments import FEWEST_PEOPLE, Moment
 from fer_core.summary import Lecture
 from fer_core.transcript import Transcript
 from fer_core.wording import Wording, clean, rounded_parts
@@ -26,8 +26,6 @@ Facts = dict[str, Any]
 
 _LONGEST_TEXT: Final = 4000
 _LONGEST_ADDRESS: Final = 1000
-# Below this no moment is looked for, whatever the privacy setting permits (``moments``).
-_FEWEST_PEOPLE: Final = 5
 _KINDS: Final = ("chapter", "slide", "layout")
 
 
@@ -80,7 +78,7 @@ class Story:
             return "found"
         if self.presence or not self.lecture.has("engagement"):
             return "not_looked"
-        least = max(int(self.facts.get("min_group") or 1), _FEWEST_PEOPLE)
+        least = max(int(self.facts.get("min_group") or 1), FEWEST_PEOPLE)
         return "none" if self.lecture.can_be_compared(least) else "too_little"
 
     def href(self, second: int) -> str | None:

@@ -14,7 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_core.moments import WIDTHS_S
+from fer_core.moments import (
+    AROUND_S,
+    GUARD_S,
+    LEAST_AROUND_S,
+    LEAST_SHARE,
+    STEP_S,
+    WIDTHS_S,
+)
 from fer_core.records import EMOTIONS
 from fer_core.svg import FloatArray, runs
 
@@ -211,13 +218,14 @@ class Lecture:
         # As moments.find pairs people, supposing that it is always the same ones who are read.
         read = (self.scored >= least) & ~np.isnan(self.engagement)
         sums, n, width = np.concatenate([[0], np.cumsum(read)]), len(self), min(WIDTHS_S)
-        start = np.arange(0, n - width + 1, 5)
+        start = np.arange(0, n - width + 1, STEP_S)
 
         def within(margin: int) -> NDArray[np.int64]:
             ends = np.minimum(start + width + margin, n)
             return sums[ends] - sums[np.maximum(start - margin, 0)]
 
-        enough = (within(0) >= width / 2) & (within(125) - within(5) >= 60)
+        around = within(GUARD_S + AROUND_S) - within(GUARD_S)
+        enough = (within(0) >= LEAST_SHARE * width) & (around >= LEAST_AROUND_S)
         return bool(enough.any())
 
     def parts(self, weights: dict[str, float]) -> FloatArray:
