@@ -45,6 +45,9 @@ class Recipe:
             Less makes a network learn faster that is slow to learn, such as a deep one.
         teacher_share: share of the teacher's probabilities in what is to be learned (Hinton et
             al. 2015); the rest are votes and labels. Without a teacher it means nothing.
+        mixing: both parameters of the beta distribution by which every face is mixed with another,
+            targets alike ("mixup", Zhang et al. 2018); 0 for none. The face itself keeps the
+            greater part. A network then knows fewer wrong labels by heart.
     """
 
     epochs: Whole = 30
@@ -58,6 +61,7 @@ class Recipe:
     mixed_bfloat16: bool = field(default_factory=multiplies_bfloat16)
     augmentation: float = 1.0
     teacher_share: float = 0.5
+    mixing: float = 0.0
 
     def __post_init__(self) -> None:
         limits = {
@@ -71,6 +75,7 @@ class Recipe:
             "seed": 0 <= self.seed < 2**32,  # as far as Keras and NumPy go
             "augmentation": 0 <= self.augmentation <= 1,
             "teacher_share": 0 <= self.teacher_share <= 1,
+            "mixing": 0 <= self.mixing <= 10,
         }
         for name, holds in limits.items():
             if not holds:

@@ -78,15 +78,15 @@ class Batches:
         batch, data, recipe = self._recipe.batch, self._data, self._recipe
         rows = self._order[index * batch : (index + 1) * batch]
         rng = np.random.default_rng([recipe.seed, self._epoch, index])
-        faces = augmented(data.images[rows], rng, recipe.augmentation)
+        faces = augmented(data.images[rows], rng, recipe.augmentation).astype(np.float32)
         one_hot = np.eye(len(EMOTIONS), dtype=np.float32)[data.labels[rows]]
-        votes, weight = (data.votes, data.weight) if data.has_votes else (None, None)
+        votes, sure = (data.votes, data.weight) if data.has_votes else (None, None)
         targets = {
             "consensus": one_hot if votes is None else votes[rows],
             "fer2013": _smoothed(one_hot, recipe.label_smoothing),
         }
         weights = {
-            "consensus": np.ones(len(rows), np.float32) if weight is None else weight[rows],
+            "consensus": np.ones(len(rows), np.float32) if sure is None else sure[rows],
             "fer2013": np.ones(len(rows), np.float32),
         }
         share = np.float32(recipe.teacher_share)
@@ -96,7 +96,22 @@ class Batches:
             targets[head] = own + (1 - own.sum(axis=1, keepdims=True)) * probs[rows]
             # A face that nobody voted on is as good as any other for learning from a teacher.
             weights[head] = (1 - share) * weights[head] + share
-        return faces.astype(np.float32)[..., None], targets, weights
+        if recipe.mixing:
+            kept = rng.beta(recipe.mixing, recipe.mixing, len(rows)).astype(np.float32)
+            kept = np.maximum(kept, 1 - kept)
+            faces = _mixed(faces, kept)
+            for head, weight in weights.items():
+                weighted = _mixed(targets[head] * weight[:, None], kept)
+                weights[head] = _mixed(weight, kept)
+                targets[head] = weighted / np.maximum(weights[head], 1e-6)[:, None]
+        return faces[..., None], targets, weights
+
+
+def _mixed(values: NDArray[np.float32], kept: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the share ``kept``, ``(n,)``, of each value and the rest of the one before it."""
+    shares = kept.reshape(-1, *[1] * (values.ndim - 1))
+    mixed = shares * values + (1 - shares) * np.roll(values, 1, axis=0)
+    return mixed.astype(np.float32, copy=False)
 
 
 def _smoothed(one_hot: NDArray[np.float32], share: float) -> NDArray[np.float32]:

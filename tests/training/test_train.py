@@ -253,6 +253,33 @@ def test_where_nobody_voted_the_teacher_is_all_there_is(data):
     np.testing.assert_allclose(weights["consensus"][unvoted], 0.25, rtol=1e-5)
 
 
+def test_mixed_faces_have_the_same_share_of_faces_targets_and_weights(data):
+    weight = np.linspace(0.2, 1, len(data), dtype=np.float32)
+    data = replace(data, weight=weight)
+    faces, alone, plain = Batches(data, RECIPE, 1)[2]
+    mixed, targets, weights = Batches(data, replace(RECIPE, mixing=0.5), 1)[2]
+    before = np.roll(faces, 1, axis=0)
+    # Each face's share, from its dots alone.
+    kept = np.array(
+        [
+            np.polyfit((f - b).ravel(), (m - b).ravel(), 1)[0]
+            for m, f, b in zip(mixed, faces, before, strict=True)
+        ]
+    )
+    assert ((kept >= 0.4999) & (kept <= 1.0001)).all()
+    assert kept.std() > 0.05
+    shares = kept[:, None]
+    for head, target in alone.items():
+        mine, other = plain[head], np.roll(plain[head], 1)
+        np.testing.assert_allclose(weights[head], kept * mine + (1 - kept) * other, rtol=1e-3)
+        np.testing.assert_allclose(
+            targets[head] * weights[head][:, None],
+            shares * target * mine[:, None]
+            + (1 - shares) * np.roll(target, 1, axis=0) * other[:, None],
+            atol=1e-3,
+        )
+
+
 def test_the_teacher_reads_each_face_once_as_it_is(data, tmp_path):
     shown = []
 
