@@ -14,7 +14,7 @@ from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _MOST_COVERED = 0.25
 _TIME = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{2})")
@@ -32,7 +32,10 @@ def _seconds(value: object) -> object:
 Offset = Annotated[float, Field(ge=0, lt=1e6, allow_inf_nan=False), BeforeValidator(_seconds)]
 """Seconds from the start of a recording; 754, "12:34" and "1:02:03" are the same kind of thing."""
 
-_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+# As tables keep it: what they hold must be sound when it is read back.
+_Share = Annotated[
+    float, Field(ge=0, le=1, allow_inf_nan=False), AfterValidator(lambda share: round(share, 6))
+]
 _Count = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -67,7 +70,7 @@ class Exclusion(BaseModel):
             raise ValueError("needs left below right and top below bottom")
         if self.end is not None and self.end <= self.start:
             raise ValueError("ends before it starts")
-        if self.rectangle == (0, 0, 1, 1) and self.start == 0 and self.end is None:
+        if self.rectangle == (0, 0, 1, 1) and math.floor(self.start) == 0 and self.end is None:
             raise ValueError("leaves nothing of the recording")
         return self
 

@@ -38,14 +38,16 @@ PAUSE_S: Final = 3.0
 _MOST_BYTES: Final = 20_000_000
 # Zoom's pictures are GMT…_Recording_gallery_1280x720.mp4, its words GMT…_Recording.transcript.vtt.
 _ZOOM_VIEW: Final = re.compile(r"(?<=_Recording)(_\w+)?_\d+x\d+$", re.IGNORECASE)
-# "Meier, Carla:", "Dr. B. Braun (she/her):", ">> 7b Lena:", "[Lena]:", "Lena:yes"; and
-# "Lena - …" in files that do so throughout.
+# "Meier, Carla:", "Dr. B. Braun (she/her):", ">> 7b Lena:", "[Lena]:", "Lena:yes"; and, in files
+# that do so throughout, "Lena - …", "(Lena) …" or "[Lena] …", and a line with the name alone.
 _NAME: Final = re.compile(
     r"^([^:\uff1a!?;\n]{1,80})(?::\s+|:(?=[^\W\d_])|\uff1a\s*)(?=\S)", re.MULTILINE
 )
 _NAME_AND_DASH: Final = re.compile(
     r"^([^\W\d_][^:!?;\n]{0,60}?) [-\u2013\u2014]\s+(?=\S)", re.MULTILINE
 )
+_NAME_IN_BRACKETS: Final = re.compile(r"^[(\[]([^()\[\]\n]{1,60})[)\]]\s+(?=\S)", re.MULTILINE)
+_NAME_ABOVE: Final = re.compile(r"^([^\W\d_][^:.,!?;\n]{0,60})\n(?=\S)")
 _NAMED_SHARE: Final = 0.3
 # Chinese and Japanese have no spaces: every character counts.
 _UNSPACED: Final = r"\u3040-\u30ff\u3400-\u9fff"
@@ -278,8 +280,7 @@ def _seconds(at: Timestamp) -> float:
 def _without_names(captions: list[tuple[float, float, str, str]]) -> Transcript:
     lines = [(start, end, voice, _tidy(text)) for start, end, voice, text in captions]
     lines = sorted((line for line in lines if line[3] and line[1] > line[0]), key=lambda c: c[:2])
-    dashed = sum(bool(_NAME_AND_DASH.match(text)) for *_, text in lines)
-    form = _NAME_AND_DASH if dashed > _NAMED_SHARE * len(lines) else _NAME
+    form = _form_of_names([text for *_, text in lines])
     prefixes = Counter(match[1] for *_, text in lines for match in form.finditer(text))
     # "Remember: …" once in a transcript without names is speech; in one with names, never: better
     # to lose a word than to show a name. Some files name a speaker only where another begins, so
@@ -297,6 +298,17 @@ def _without_names(captions: list[tuple[float, float, str, str]]) -> Transcript:
             cues.append(Cue(start, end, said, turn))
             before = speaker or before
     return Transcript(tuple(cues), named=before is not None)
+
+
+def _form_of_names(texts: list[str]) -> re.Pattern[str]:
+    """Return how names of speakers are written in a file, if at all."""
+    for form in (_NAME_AND_DASH, _NAME_IN_BRACKETS, _NAME_ABOVE):
+        found = Counter(match[1] for text in texts if (match := form.match(text)))
+        # Sounds stand in brackets, too, and any line may be broken in two: a name comes again.
+        alone = 0 if form is _NAME_AND_DASH else list(found.values()).count(1)
+        if found.total() - alone > _NAMED_SHARE * len(texts):
+            return form
+    return _NAME
 
 
 def _tidy(text: str) -> str:

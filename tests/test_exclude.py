@@ -78,6 +78,8 @@ def test_edges_within_a_second_are_moved_outwards() -> None:
         {"area": [0.5, 0, 0.5, 1]},
         {"area": [0, 0, 1.5, 1]},
         {"area": [0, 0, 1, 1]},
+        {"area": [0, 0, 0.9999999, 1]},
+        {"start": 0.5},
         {"start": 9, "end": 9},
         {"start": -1},
         {"start": 5, "what": "Anna Smith"},

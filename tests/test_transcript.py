@@ -87,6 +87,8 @@ def test_names_are_dropped_and_turns_kept(form, tmp_path):
         ("[Gustav Wx]:", ">> KARL LX:"),
         ("Lena Ax\uff1a", "Carla Meier (She/Her):"),
         ("Ivo Xq -", "Carla Meier \u2013"),
+        ("(Ivo Xq)", "[Carla Meier]"),
+        ("Ivo Xq\n", "Dr Carla Meier\n"),
     ],
 )
 def test_names_of_every_form_are_dropped(one, other, tmp_path):
@@ -106,6 +108,14 @@ def test_a_colon_alone_makes_no_speaker(tmp_path):
     cues = [(10 * i, 10 * i + 5, text) for i, text in enumerate(texts)]
     found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
     assert [cue.text for cue in found.cues] == texts
+    assert not found.named
+
+
+def test_sounds_in_brackets_and_broken_lines_are_no_speakers(tmp_path):
+    texts = ["(laughter) Well.", "[music] Yes.", "so today we\nlook at", "the leaf that\nis green"]
+    cues = [(10 * i, 10 * i + 5, text) for i, text in enumerate(texts)]
+    found = transcript.read_transcript(written(tmp_path, vtt(*cues)))
+    assert [cue.text for cue in found.cues] == [text.replace("\n", " ") for text in texts]
     assert not found.named
 
 
