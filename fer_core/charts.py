@@ -220,8 +220,11 @@ def pace_bars(
     title: str,
     description: str,
 ) -> Markup:
-    """Draw words per minute, a bar a minute, and below them when there was speech at all."""
-    top, height, most = 24, 96, max(50.0, 50 * math.ceil(float(rates.max()) / 50))
+    """Draw words per minute, a bar a minute, and below them when there was speech at all.
+
+    A minute whose rate is NaN has no bar.
+    """
+    top, height, most = 24, 96, max(50.0, 50 * math.ceil(float(np.nanmax(rates)) / 50))
     strip_y = top + height + 10
     axis_y = strip_y + 12 + 20
     bars = (
@@ -234,6 +237,7 @@ def pace_bars(
             class_="area speech",
         )
         for minute, rate in enumerate(rates.tolist())
+        if not math.isnan(rate)
     )
     spoken = (
         tag(

@@ -100,22 +100,15 @@ def _reasons(
     compare("uncertain", _average(here), _average(there), _UNCERTAIN, words.percent)
     if story.transcript:
         start, stop = moment.start_second, moment.end_second
-        talked = _speech(story, start, stop)
-        total = end - begin - (stop - start)
-        rest = _speech(story, begin, start) + _speech(story, stop, end)
-        if stop > start and total > 0:
-            compare("speech", talked / (stop - start), rest / total, _SPEECH, words.percent)
+        talked = story.transcript.spoken_share((start, stop))
+        rest = story.transcript.spoken_share((begin, start), (stop, end))
+        compare("speech", talked, rest, _SPEECH, words.percent)
     return found
 
 
 def _average(values: FloatArray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
-
-
-def _speech(story: Story, start: int, stop: int) -> float:
-    spoken = story.transcript.speech() if story.transcript else []
-    return sum(max(min(end, stop) - max(begin, start), 0) for begin, end in spoken)
 
 
 def _figure(story: Story, number: int, moment: Moment, begin: int, end: int) -> Figure:

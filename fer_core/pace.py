@@ -32,7 +32,7 @@ def pace(story: Story) -> dict[str, Any] | None:
     if spoken is None or not spoken.cues:
         return None
     rates = spoken.words_per_minute(seconds)
-    if not rates.any():  # music notes, dots
+    if not np.nansum(rates):  # music notes, dots
         return None
     return {"facts": _facts(story, spoken, rates), "figure": _figure(story, spoken, rates)}
 
@@ -67,35 +67,28 @@ def _cut(text: str, most: int) -> str:
 
 def _facts(story: Story, spoken: Transcript, rates: FloatArray) -> list[tuple[str, str]]:
     words, seconds = story.words, len(story.lecture)
-    minutes = np.full(len(rates), 60.0)
-    minutes[-1] = seconds - 60 * (len(rates) - 1)
-    total = float((rates * minutes / 60).sum())
-    talked = sum(min(end, seconds) - start for start, end in spoken.speech())
-    pauses = spoken.pauses()
-    left_out = np.zeros(seconds, np.bool_)
-    for start, end in spoken.left_out:
-        left_out[math.floor(start) : math.ceil(min(end, seconds))] = True
-    # What was said in those is not known: it is neither speech nor silence.
-    known_s = max(seconds - int(left_out.sum()), 1)
+    # What was said in what is left out is not known: it is neither speech nor silence.
+    known_s = spoken.known_s(seconds)
+    whole = float(np.nansum(rates * known_s) / known_s.sum())
     facts = [
         (
             words("pace.rate"),
             words(
-                "pace.rate_value_part" if left_out.any() else "pace.rate_value",
+                "pace.rate_value_part" if known_s.sum() < seconds else "pace.rate_value",
                 spoken=words.whole(spoken.rate(seconds) or 0),
-                whole=words.whole(60 * total / known_s),
+                whole=words.whole(whole),
             ),
         ),
         (
             words("pace.talk"),
             words(
                 "pace.talk_value",
-                share=words.percent(talked / known_s),
+                share=words.percent(spoken.spoken_share((0, seconds))),
                 least=words.whole(PAUSE_S),
             ),
         ),
     ]
-    if pauses:
+    if pauses := spoken.pauses():
         start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
         value = words("pace.pauses_value", n=len(pauses))
         longest = words("pace.longest", duration=words.duration(end - start), time=words.at(start))
@@ -118,7 +111,7 @@ def _figure(story: Story, spoken: Transcript, rates: FloatArray) -> Figure:
     rows: list[tuple[str | None, list[Cell]]] = []
     for minute, rate in enumerate(rates.tolist()):
         start, end = 60 * minute, min(60 * minute + 60, seconds)
-        inside = sum(max(min(stop, end) - max(begin, start), 0) for begin, stop in spoken.speech())
+        inside = (end - start) * spoken.spoken_share((start, end))
         cells = [
             moment_cell(words, start),
             measured(words, rate, words.whole),
@@ -126,6 +119,7 @@ def _figure(story: Story, spoken: Transcript, rates: FloatArray) -> Figure:
         ]
         if spoken.named:
             turns = sum(cue.turn and start <= cue.start_s < end for cue in spoken.cues)
+            turns = math.nan if math.isnan(rate) else turns
             cells.append(measured(words, turns, words.whole))
         rows.append((story.href(start), cells))
     return Figure(

@@ -11,6 +11,7 @@ began to speak is kept.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,9 +103,28 @@ class Transcript:
     def words_per_minute(self, seconds: int) -> NDArray[np.float64]:
         """Return words by minute of a recording, ``(ceil(seconds / 60),)``.
 
-        A cue's words are spread evenly over its length. The last minute is scaled up from the
-        part of it that there is.
+        Of a minute that is there in part, or left out in part, the words are scaled up; of one
+        that is left out as a whole, NaN.
         """
+        known_s = self.known_s(seconds)
+        with np.errstate(invalid="ignore"):
+            return np.where(known_s > 0, 60 * self._words(seconds) / known_s, np.nan)
+
+    def known_s(self, seconds: int) -> NDArray[np.float64]:
+        """Return how much of each minute is there and not left out, ``(ceil(seconds / 60),)``."""
+        known = np.pad(self._known(0, seconds), (0, -seconds % 60))
+        return known.reshape(-1, 60).sum(axis=1).astype(np.float64)
+
+    def _known(self, start: int, end: int) -> NDArray[np.bool_]:
+        """Return which seconds are not left out, ``(end - start,)``."""
+        known = np.ones(max(end - start, 0), np.bool_)
+        for begin, stop in self.left_out:
+            first, last = math.floor(begin) - start, math.ceil(min(stop, end)) - start
+            known[max(first, 0) : max(last, 0)] = False
+        return known
+
+    def _words(self, seconds: int) -> NDArray[np.float64]:
+        """Return the words of each minute; a cue's are spread evenly over its length."""
         minutes = -(-seconds // 60)
         words = np.zeros(minutes)
         for cue in self.cues:
@@ -112,20 +132,27 @@ class Transcript:
             for minute in range(int(cue.start_s // 60), min(int(cue.end_s // 60) + 1, minutes)):
                 inside = min(cue.end_s, 60 * minute + 60, seconds) - max(cue.start_s, 60 * minute)
                 words[minute] += count * max(inside, 0) / (cue.end_s - cue.start_s)
-        if seconds % 60:
-            words[-1] *= 60 / (seconds % 60)
         return words
 
     def rate(self, seconds: int) -> float | None:
         """Return words per minute while somebody spoke; None if nobody did."""
-        spoken = self.within(seconds)
-        talked = sum(min(end, seconds) - start for start, end in spoken.speech())
-        minutes = np.full(-(-seconds // 60), 60.0)
-        if not talked:
-            return None
-        if seconds % 60:
-            minutes[-1] = seconds % 60
-        return float((spoken.words_per_minute(seconds) * minutes).sum() / talked)
+        talked = sum(min(end, seconds) - start for start, end in self.within(seconds).speech())
+        return float(60 * self._words(seconds).sum() / talked) if talked else None
+
+    def spoken_share(self, *spans: tuple[int, int]) -> float:
+        """Return for how much of some stretches of time somebody spoke; NaN if they are left out.
+
+        Args:
+            spans: ``(start, end)``, whole seconds; they do not overlap.
+        """
+        talked = sum(
+            max(min(end, stop) - max(begin, start), 0)
+            for start, stop in spans
+            for begin, end in self.speech()
+        )
+        known = sum(int(self._known(start, stop).sum()) for start, stop in spans)
+        # Speech that goes on after less than a pause is one stretch, whatever lies in between.
+        return min(talked / known, 1.0) if known else math.nan
 
     def speech(self) -> list[tuple[float, float]]:
         """Return ``(start, end)`` of the stretches without a pause of ``PAUSE_S``, in seconds."""

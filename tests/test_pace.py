@@ -61,6 +61,12 @@ def test_what_was_left_out_is_no_silence():
     text = pages.text_of(pages.by_id(root, "pace"))
     assert "120 while somebody spoke, 120 over all that was not left out" in text
     assert "100\u00a0% of the time" in text
+    cells = [
+        [pages.text_of(cell).strip() for cell in row]
+        for row in next(e for e in pages.by_id(root, "pace").iter() if e.tag == "tbody")
+    ]
+    assert cells[0] == ["00:00", "120", "1\u00a0min"]
+    assert cells[9] == ["09:00", "–", "–"]
 
 
 @pytest.mark.parametrize("cues", [(), (Cue(900, 910, "after the end", turn=False),)])

@@ -1,5 +1,6 @@
 """Transcripts: found beside a recording, read without names; pace and pauses by hand."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -224,6 +225,17 @@ def test_what_is_left_out_is_neither_speech_nor_silence():
     assert left.said(0, 45) == "one two three"
     assert left.pauses() == [(60, 70)]
     assert left.within(65).pauses() == []
+    assert left.spoken_share((0, 20)) == 0.5
+    assert left.spoken_share((10, 60), (60, 80)) == pytest.approx(20 / 50)
+    assert math.isnan(left.spoken_share((20, 40)))
+    # Three words in the 40 seconds of the first minute that may be looked at, and one.
+    np.testing.assert_allclose(left.words_per_minute(80), [60 * 4 / 40, 60 * 2 / 20])
+    np.testing.assert_allclose(left.without([(60, math.inf)]).words_per_minute(80), [4, np.nan])
+
+
+def test_speech_that_goes_on_across_what_is_left_out_is_all_there_is():
+    cues = (Cue(0, 10, "before", turn=False), Cue(12, 20, "after", turn=False))
+    assert Transcript(cues).without([(10, 12)]).spoken_share((0, 20)) == 1
 
 
 def test_what_was_said_in_a_part():
