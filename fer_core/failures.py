@@ -30,13 +30,13 @@ _COUNTS: Final = (
 )
 
 
-def keep_failure(
-    store: Store, settings: Settings, path: Path, course: str, error: LecturePulseError
-) -> str:
+def keep_failure(store: Store, settings: Settings, source: Source, error: LecturePulseError) -> str:
     """Write a failed recording's rows and log; return its id.
 
-    Its id is made from its path: what cannot be read has no content to be known by.
+    Its id is made from its path: what cannot be read has no content to be known by. Title and
+    start are what its sidecar and its name say.
     """
+    path, started_at = source.path, source.started_at
     recording_id = failed_id(store, path)
     log = store.write_log(recording_id, _log(address_of(path, store.root), error))
     size, mtime_ns = _stamp(path)
@@ -44,6 +44,8 @@ def keep_failure(
         "recording_id": recording_id,
         "status": "failed",
         "error_log": log,
+        "title": source.sidecar.title,
+        "started_at": started_at,
         "source_name": path.name,
         "source_path": address_of(path, store.root),
         "source_bytes": size,
@@ -69,7 +71,8 @@ def keep_failure(
         "host": platform.node(),
     }
     tables = {"runs": rows.row("runs", run), "recordings": rows.row("recordings", row)}
-    store.commit(Place(course, UNKNOWN_MONTH, recording_id), tables, {})
+    month = f"{started_at:%Y-%m}" if started_at else UNKNOWN_MONTH
+    store.commit(Place(source.course, month, recording_id), tables, {})
     return recording_id
 
 

@@ -259,7 +259,7 @@ def _known(
         return None
     earlier = path_of(row["source_path"], store.root)
     if earlier != source.path and _holds(earlier, sha256, store):
-        return NothingNew(sha256[:16], f"Same content as {earlier.name!r}, which is done.")
+        return _copy_of(earlier, source, row, settings)
     wanted: dict[str, Any] = {
         "source_sha256": sha256,
         "settings_hash": settings.result_hash(),
@@ -303,6 +303,22 @@ def _known(
             moved=True,
         )
     return NothingNew(sha256[:16], "Nothing has changed since it was done.")
+
+
+def _copy_of(
+    earlier: Path, source: Source, row: dict[str, Any], settings: Settings
+) -> NothingNew | None:
+    """Return why a second copy of a recording need not be read; None if it leaves out more."""
+    own, always = source.sidecar.exclude, settings.privacy.exclude
+    if not own or row["exclusions"] == exclude.as_json(always + own):
+        return NothingNew(row["recording_id"], f"Same content as {earlier.name!r}, which is done.")
+    if row["exclusions"] != exclude.as_json(always):
+        raise InputError(
+            f"{source.path.name!r} is the same recording as {earlier.name!r}, but its sidecar "
+            "leaves out other parts.",
+            hint="Keep one of the two, with all that is to be left out.",
+        )
+    return None
 
 
 def _holds(path: Path, sha256: str, store: Store) -> bool:

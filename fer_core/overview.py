@@ -89,7 +89,9 @@ def index(
 
 def _age(facts: Facts) -> tuple[float, str, str]:
     started: datetime | None = facts.get("started_at")
-    when = -math.inf if started is None else started.timestamp()
+    # What failed and has no date comes first: it waits for somebody, and is to be found.
+    unknown = math.inf if facts.get("status") == "failed" else -math.inf
+    when = unknown if started is None else started.timestamp()
     return when, str(facts.get("course")), str(facts.get("recording_id"))
 
 

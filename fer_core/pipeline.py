@@ -266,6 +266,6 @@ def _failed(
         return Outcome(path, "skipped", None, f"{why} It failed: {error.message}", error.hint)
     reference = audit.reference(failures.failed_id(store, path))
     audit.note(store.root, "processed", recording=reference, status="failed")
-    recording_id = failures.keep_failure(store, settings, path, source.course, error)
+    recording_id = failures.keep_failure(store, settings, source, error)
     outcome = Outcome(path, "failed", recording_id, error.message, error.hint)
     return _with_page(outcome, store, settings)

@@ -50,6 +50,28 @@ def broken(tmp_path: Path, content: bytes = b"this is no video") -> Path:
     return path
 
 
+def test_a_failure_keeps_the_title_and_the_day_that_are_known(night: Night, tmp_path: Path) -> None:
+    path = broken(tmp_path)
+    named = path.with_name("GMT20261109-080000_Recording_gallery_1280x720.mp4")
+    named.write_bytes(b"this is no video")
+    path.with_suffix(".toml").write_text(
+        'title = "Volcanoes"\nstarted_at = 2026-10-07T09:30:00Z\n', encoding="utf-8"
+    )
+    assert night()[0] == 1
+    found = store(tmp_path).all("recordings").set_index("source_name")
+    assert found.loc["broken.mp4", "title"] == "Volcanoes"
+    assert f"{found.loc['broken.mp4', 'started_at']:%Y-%m-%d %H:%M}" == "2026-10-07 09:30"
+    assert found.loc["broken.mp4", "month"] == "2026-10"
+    assert f"{found.loc[named.name, 'started_at']:%Y-%m-%d %H:%M}" == "2026-11-09 08:00"
+    page = (tmp_path / "out" / "reports" / "index.html").read_text(encoding="utf-8")
+    assert "Volcanoes" in page
+    assert "2026-10-07" in page
+    # Another start is another month: nothing of it stays in the one before.
+    path.with_suffix(".toml").write_text("started_at = 2026-09-07T09:30:00Z", encoding="utf-8")
+    assert night()[0] == 1
+    assert sorted(store(tmp_path).all("recordings")["month"]) == ["2026-09", "2026-11"]
+
+
 def test_a_failure_is_not_tried_again_until_the_file_changes(night: Night, tmp_path: Path) -> None:
     path = broken(tmp_path)
     assert night()[0] == 1

@@ -55,6 +55,16 @@ def test_the_index_lists_the_newest_first_and_counts_what_it_leaves_out(
     assert "3 older lectures" in pages.text_of(pages.by_id(root, "all"))
 
 
+def test_a_failure_without_a_date_is_not_among_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "MOST_LECTURES", 2)
+    rows = tables.recordings(4, courses=1).assign(status="done")
+    rows.loc[1, "status"] = "failed"
+    rows["started_at"] = rows["started_at"].where(~rows.index.isin([0, 1]))
+    root = pages.check(report.index_page(rows, moments_by_id={}))
+    listed = [pages.text_of(row) for row in next(root.iter("tbody")).iter("tr")]
+    assert [row.partition("course")[0].strip() for row in listed] == ["Lecture 1", "Lecture 3"]
+
+
 def test_the_index_shows_what_each_lecture_came_to() -> None:
     rows = tables.recordings(2, courses=1)
     rows["status"] = ["done", "failed"]

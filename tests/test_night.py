@@ -1,5 +1,6 @@
 """A night over an inbox with faults in it: clear sentences, right exit codes, the rest is done."""
 
+import json
 import os
 from fractions import Fraction
 
@@ -195,6 +196,27 @@ def test_the_same_content_under_two_names_is_done_once(command, inbox, tmp_path)
     assert code == 0
     assert len(Store(tmp_path / "out").all("recordings")) == 1
     assert "Same content as" in out
+
+
+def test_what_a_second_copy_leaves_out_is_left_out(command, inbox, tmp_path):
+    copy = inbox / "copy.mp4"
+    copy.write_bytes((inbox / "good.mp4").read_bytes())
+    left_out = 'exclude = [{ what = "opt-out", area = [0.0, 0.0, 0.5, 0.5] }]'
+    copy.with_suffix(".toml").write_text(left_out, encoding="utf-8")
+    night(command, inbox, tmp_path)
+    night(command, inbox, tmp_path)
+    (row,) = Store(tmp_path / "out").all("recordings").to_dict("records")
+    assert json.loads(row["exclusions"])[0]["area"] == [0, 0, 0.5, 0.5]
+    code, out, _ = night(command, inbox, tmp_path)
+    assert code == 0
+    assert out.count("skipped") == 2
+    # Both leave out something else: neither is passed over in silence.
+    other = 'exclude = [{ what = "opt-out", area = [0.5, 0.5, 1.0, 1.0] }]'
+    (inbox / "good.toml").write_text(other, encoding="utf-8")
+    code, out, _ = night(command, inbox, tmp_path)
+    assert code == 1
+    assert "leaves out other parts" in out
+    assert rows(tmp_path)["copy.mp4"] == "done"
 
 
 def test_force_does_it_again(command, inbox, tmp_path):
