@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import Any, Final
 
 import pandas as pd
@@ -32,6 +31,7 @@ from fer_core.web.asked import HIDDEN, LATE, NOTHING, WRONG
 from fer_core.web.common import common
 from fer_core.web.plot import plot_of
 from fer_core.web.problems import Problem, without_paths
+from fer_core.web.turns import Turns
 
 blueprint: Final = Blueprint("ask", __name__)
 
@@ -39,11 +39,9 @@ _MOST_BYTES: Final = 64_000_000
 _LONGEST_SQL: Final = 20_000
 _SHOWN_ROWS: Final = 500
 _AT_ONCE: Final = 2
-# Each takes a thread: some must be left for everything else.
 _WAITING: Final = 4
 # A process may take a while to start, and a single step of a question cannot be interrupted.
 _GRACE_S: Final = 20.0
-_LONGEST_WAIT_S: Final = 20.0
 
 _WHOLE: Final[dict[pa.DataType, Any]] = {
     pa.int8(): pd.Int8Dtype(),
@@ -56,8 +54,7 @@ _WHOLE: Final[dict[pa.DataType, Any]] = {
     pa.uint64(): pd.UInt64Dtype(),
 }
 
-_turns: Final = BoundedSemaphore(_AT_ONCE)
-_places: Final = BoundedSemaphore(_AT_ONCE + _WAITING)
+_turns: Final = Turns(_AT_ONCE, _WAITING, "questions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,7 @@ def answer_to(sql: str, *, form: str) -> Answer:
         "memory_mb": limits.query_mb,
         "limit_s": limits.query_s,
     }
-    with _turn():
+    with _turns.taken():
         try:
             output, ended = process.run(
                 [sys.executable, "-P", "-c", _program(), json.dumps(task)],
@@ -157,23 +154,6 @@ def answer_to(sql: str, *, form: str) -> Answer:
     answer = _read(output, ended, limits.query_rows)
     _note_export(sql, form, answer.table.num_rows)
     return answer
-
-
-@contextmanager
-def _turn() -> Generator[None]:
-    """Wait for a turn; too many who wait, and who waits too long, are sent away."""
-    busy = Problem("busy", "Too many questions wait already.", retry_after_s=10)
-    if not _places.acquire(blocking=False):
-        raise busy
-    try:
-        if not _turns.acquire(timeout=_LONGEST_WAIT_S):
-            raise busy
-        try:
-            yield
-        finally:
-            _turns.release()
-    finally:
-        _places.release()
 
 
 def _program() -> str:

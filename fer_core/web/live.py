@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from flask import Blueprint, Response, render_template, request, url_for
-from pydantic import ValidationError
 
 from fer_core import policy, segment
 from fer_core.errors import PolicyError
@@ -15,7 +14,7 @@ from fer_core.live import THREADS, Second
 from fer_core.records import EMOTIONS
 from fer_core.store import Place
 from fer_core.viewers import Viewers
-from fer_core.web.api import shaped
+from fer_core.web.api import parsed, shaped
 from fer_core.web.common import common
 from fer_core.web.pictures import face_shape
 from fer_core.web.problems import Problem, without_paths
@@ -126,12 +125,7 @@ def start_recording(view: str) -> Response:
     """
     if request.mimetype != "application/json":
         raise Problem("wrong-kind", "Course and consent are sent as application/json.")
-    try:
-        asked = RecordShape.model_validate_json(request.get_data(cache=False))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise Problem("unreadable", f"Wrong at {where}: {first['msg']}.") from error
+    asked = parsed(RecordShape)
     if not asked.consent:
         raise Problem(
             "unreadable",
