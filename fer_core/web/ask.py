@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import io
 import json
@@ -24,19 +23,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from flask import Blueprint, Response, current_app, render_template, request
 
-from fer_core import audit, process
+from fer_core import audit, process, query
 from fer_core.errors import StoreError
 from fer_core.schema import TABLES
 from fer_core.web.asked import HIDDEN, LATE, NOTHING, WRONG
 from fer_core.web.common import common
 from fer_core.web.plot import plot_of
-from fer_core.web.problems import Problem, without_paths
+from fer_core.web.problems import Problem, as_problem, without_paths
+from fer_core.web.shapes import LONGEST_SQL
 from fer_core.web.turns import Turns
 
 blueprint: Final = Blueprint("ask", __name__)
 
 _MOST_BYTES: Final = 64_000_000
-_LONGEST_SQL: Final = 20_000
 _SHOWN_ROWS: Final = 500
 _AT_ONCE: Final = 2
 _WAITING: Final = 4
@@ -131,8 +130,8 @@ def answer_to(sql: str, *, form: str) -> Answer:
     limits = here.settings.web
     if not here.store.tables.is_dir():
         raise Problem("not-found", "There are no tables yet.", hint="Read some recordings first.")
-    if not sql.strip() or len(sql) > _LONGEST_SQL:
-        raise Problem("unreadable", f"A question has 1 to {_LONGEST_SQL:,} characters.")
+    if not sql.strip() or len(sql) > LONGEST_SQL:
+        raise Problem("unreadable", f"A question has 1 to {LONGEST_SQL:,} characters.")
     task = {
         "root": str(here.store.root),
         "sql": sql,
@@ -170,11 +169,7 @@ def _read(output: bytes, ended: process.Ended, rows: int) -> Answer:
         told = ended.tail[-1] if ended.tail else "The question is wrong."
         raise Problem("unreadable", told, hint=f"The tables: {', '.join(TABLES)}.")
     if ended.returncode == NOTHING:
-        raise Problem(
-            "unreadable",
-            "That statement returns no rows.",
-            hint="Ask with SELECT; the tables cannot be changed.",
-        )
+        raise as_problem(query.no_rows())
     try:
         table = pa.ipc.open_stream(output).read_all()
     except (pa.ArrowException, OSError):
@@ -195,9 +190,8 @@ def _late(limit_s: float) -> Problem:
 
 
 def _note_export(sql: str, form: str, rows: int) -> None:
-    digest = hashlib.sha256(sql.encode()).hexdigest()[:16]
     try:
-        audit.note(common().store.root, "exported", form=form, rows=rows, sql_sha256=digest)
+        audit.note_answer(common().store.root, sql, form, rows)
     except StoreError:
         current_app.logger.warning("an answer could not be noted in the audit log")
 
@@ -255,6 +249,7 @@ def _page(sql: str, name: str, found: Answer | None) -> str:
         columns=columns,
         found=shown,
         limits=common().settings.web,
+        longest_sql=LONGEST_SQL,
     )
 
 
