@@ -8,11 +8,10 @@ from typing import Final
 
 from flask import Blueprint, Response, render_template, request, url_for
 
-from fer_core import policy, segment
+from fer_core import pages, policy, segment
 from fer_core.errors import PolicyError
 from fer_core.live import THREADS, Second
 from fer_core.records import EMOTIONS
-from fer_core.store import Place
 from fer_core.viewers import Viewers
 from fer_core.web.api import parsed, shaped
 from fer_core.web.common import common
@@ -171,10 +170,10 @@ def tell_recording(recording_id: str) -> Response:
     if state == "unknown":
         raise Problem("not-found")
     report: str | None = None
-    if state == "done" and (row := here.store.recording(recording_id)):
-        name = here.store.page(Place(row["course"], row["month"], recording_id))
-        if (here.store.reports / name).exists():
-            report = url_for("library.show_report", name=name)
+    page = pages.path(here.store, recording_id) if state == "done" else None
+    if page is not None and page.exists():
+        name = page.relative_to(here.store.reports).as_posix()
+        report = url_for("library.show_report", name=name)
     return shaped(AiredShape(state=state, waits_for=without_paths(waits_for), report=report))
 
 
