@@ -71,7 +71,9 @@ class JobShape(BaseModel):
     note: str = Field(description="A sentence for the person who waits.")
     problem: ProblemShape | None
     report: str | None = Field(description="Address of the lecture's report.")
-    recording_id: str | None
+    recording_id: str | None = Field(
+        description="Its id in the tables; one that failed has it if they hold it all the same."
+    )
 
 
 class RecordingShape(BaseModel):
