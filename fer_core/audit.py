@@ -112,6 +112,22 @@ def note_settings(root: Path, settings: dict[str, Any]) -> None:
         note(root, "settings", changed=changed, settings=now)
 
 
+def note_answer(root: Path, sql: str, form: str, rows: int) -> None:
+    """Append that a question in SQL was answered: not the question, only what it is known again by.
+
+    Args:
+        root: folder of the dataset.
+        sql: the question; it may hold names and ids.
+        form: what the answer became, such as ``csv``.
+        rows: how many it has.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    digest = hashlib.sha256(sql.encode()).hexdigest()[:16]
+    note(root, "exported", form=form, rows=rows, sql_sha256=digest)
+
+
 def purged(root: Path) -> set[str]:
     """Return the references of recordings that were deleted, on request or by their age."""
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,10 +53,8 @@ def query_tables(
 def _note_export(settings: Settings, sql: str, form: str, rows: int) -> None:
     from fer_core import audit, published, terminal
 
-    root = settings.out.absolute()
-    digest = hashlib.sha256(sql.encode()).hexdigest()[:16]
     try:
-        audit.note(root, "exported", form=form, rows=rows, sql_sha256=digest)
+        audit.note_answer(settings.out.absolute(), sql, form, rows)
         published.note_read(settings)
     except StoreError as error:  # somebody who may read the tables may not be allowed to write
         terminal.line(f"Not noted in the audit log: {error.message}", console=terminal.err)

@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fer_core import arrivals, exclude, transcript
@@ -24,6 +24,9 @@ from fer_core.errors import ConfigError
 from fer_core.settings import Settings
 from fer_core.store import Place, Store
 from fer_core.wording import words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INDEX = "index.html"
 
@@ -50,7 +53,7 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
             f"There is no recording '{recording_id}' in {store.root}.",
             hint='List them: lecturepulse query "select recording_id, title from recordings"',
         )
-    name = store.page(Place(row["course"], row["month"], recording_id))
+    name = _name(store, row)
     address = row["source_path"]
     source = path_of(address, store.root) if address else None
     left_out = exclude.spans_of(row["exclusions"])
@@ -87,9 +90,7 @@ def write_index(store: Store, settings: Settings) -> Path:
     frame = store.all("recordings", overview.COLUMNS).sort_values(
         ["course", "started_at", "source_name"], na_position="first", ignore_index=True
     )
-    keys = zip(frame["course"], frame["month"], frame["recording_id"], strict=True)
-    names = [store.page(Place(*key)) for key in keys]
-    frame["page"] = [quote(name) if (store.reports / name).exists() else None for name in names]
+    frame["page"] = links(store, frame)
     moments = store.counts("moments")
     night = store.last_night()
     html = report.index_page(
@@ -108,7 +109,23 @@ def path(store: Store, recording_id: str) -> Path | None:
     row = store.recording(recording_id)
     if row is None:
         return None
-    return store.reports / store.page(Place(row["course"], row["month"], recording_id))
+    return store.reports / _name(store, row)
+
+
+def links(store: Store, recordings: pd.DataFrame) -> list[str | None]:
+    """Return the links to lectures' pages from the ``reports`` folder; None where none is drawn.
+
+    Args:
+        store: where they lie.
+        recordings: ``course``, ``month`` and ``recording_id`` of each.
+    """
+    keys = recordings[["course", "month", "recording_id"]].to_dict("records")
+    names = [_name(store, key) for key in keys]
+    return [quote(name) if (store.reports / name).exists() else None for name in names]
+
+
+def _name(store: Store, row: Mapping[Any, Any]) -> str:
+    return store.page(Place(row["course"], row["month"], row["recording_id"]))
 
 
 def is_current(store: Store, recording_id: str, told: Mapping[str, str | None]) -> bool:

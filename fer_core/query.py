@@ -55,7 +55,12 @@ def ask(store: Store, sql: str) -> pd.DataFrame:
             return answer.df()
     except duckdb.Error as error:
         raise wrong_question(error) from error
-    raise InputError(
+    raise no_rows()
+
+
+def no_rows() -> InputError:
+    """Return what is wrong with a statement that answers nothing, such as one that changes."""
+    return InputError(
         "That statement returns no rows.", hint="Ask with SELECT; the tables cannot be changed."
     )
 

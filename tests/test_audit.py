@@ -68,6 +68,7 @@ def test_exports_are_noted_without_what_was_asked(command: Command, tmp_path: Pa
         ("exported", "json", 1),
     ]
     assert "secret" not in json.dumps(lines)
+    assert len({line["sql_sha256"] for line in lines}) == 1
 
 
 def test_somebody_who_may_only_read_can_export_and_is_told(

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 from werkzeug.test import TestResponse
 
-from fer_core.web import ask, guard
+from fer_core.web import ask, guard, turns
 from fer_core.web.app import create_app
 from tests import cameras
 
@@ -28,7 +28,7 @@ def test_who_would_wait_behind_many_questions_is_sent_away_at_once(
         raise TimeoutError
 
     monkeypatch.setattr(ask.process, "run", slow)
-    monkeypatch.setattr(ask, "_LONGEST_WAIT_S", 120)
+    monkeypatch.setattr(turns, "_LONGEST_WAIT_S", 120)
 
     def question(_number: int) -> TestResponse:
         headers = {"Host": "127.0.0.1"}

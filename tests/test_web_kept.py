@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from fer_core.errors import StoreError
-from fer_core.store import Store
-from fer_core.web import kept, serving
+from fer_core.store import Place, Store
+from fer_core.web import guard, kept, serving
+from fer_core.web.app import create_app
 from fer_core.web.jobs import Jobs, VideoJob
-from tests import cameras
+from tests import cameras, factories
 
 CONTENT = b"a lesson"
 Send = Callable[..., VideoJob]
@@ -36,6 +38,15 @@ def send(jobs: Jobs) -> Send:
         return jobs.submit(path, "Maths")
 
     return one
+
+
+def commit(job: VideoJob, source: Path) -> Store:
+    """Put a recording of this very content into the tables, as read from a file."""
+    store = Store(job.out)
+    recording_id = job.path.parent.name
+    tables = factories.tables(recording_id, source_path=str(source), source_name=source.name)
+    store.commit(Place("Maths", "2026-11", recording_id), tables, {})
+    return store
 
 
 def told(jobs: Jobs, job: VideoJob, status: str) -> None:
@@ -90,6 +101,87 @@ def test_what_was_done_before_it_could_be_stopped_stays(jobs: Jobs, send: Send):
     job.stop.set()
     told(jobs, job, "done")
     assert job.state == "done" and job.path.exists()
+
+
+PAGE_FAILED = {
+    "status": "partial",
+    "message": "The tables are complete, but the page failed.",
+    "hint": "h",
+    "page": None,
+}
+BROKE_OFF = {"status": "failed", "message": "", "hint": ""}
+LATE = {"status": "failed", "message": "It took too long.", "hint": "h"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "said"),
+    [
+        (PAGE_FAILED, "unexpected", "The tables are complete"),
+        (BROKE_OFF, "not-ready", "The tables hold it"),
+        (LATE, "unreadable", "It took too long. The tables hold it"),
+        (None, "not-ready", "The tables hold it"),  # killed
+    ],
+)
+def test_what_the_tables_hold_loses_no_more_than_its_page(
+    jobs: Jobs, send: Send, facts: dict[str, Any] | None, kind: str, said: str
+):
+    job = send()
+    store = commit(job, job.path)
+
+    jobs._conclude(job, [json.dumps(facts)] if facts else [])
+
+    assert job.state == "failed" and job.recording_id == job.path.parent.name
+    assert job.refused is not None and job.refused.kind == kind
+    assert job.refused.detail.startswith(said)
+    kept.forget_unfinished(store)
+    assert job.path.read_bytes() == CONTENT
+
+
+def test_what_is_held_is_kept_when_it_is_stopped_too_late(jobs: Jobs, send: Send):
+    job = send()
+    commit(job, job.path)
+    job.stop.set()
+    jobs._conclude(job, [])
+    assert job.state == "cancelled" and job.path.exists()
+
+
+def test_a_copy_of_what_the_tables_hold_from_elsewhere_goes(jobs: Jobs, send: Send, tmp_path: Path):
+    job = send()
+    commit(job, tmp_path / "inbox" / "maths" / job.path.name)
+    told(jobs, job, "failed")
+    assert job.recording_id is None and not job.path.exists()
+
+
+def test_nothing_goes_while_it_is_not_known_whether_it_is_held(
+    jobs: Jobs, send: Send, monkeypatch: pytest.MonkeyPatch
+):
+    job = send()
+
+    def torn(*_: object) -> NoReturn:
+        raise StoreError("torn")
+
+    monkeypatch.setattr(Store, "recording", torn)
+    jobs.drop(job)
+    assert job.state == "cancelled" and job.path.exists()
+
+
+def test_who_waits_is_told_that_it_is_kept_without_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Jobs, "_work", lambda self: None)
+    settings = cameras.settings(tmp_path / "out")
+    (tmp_path / "scratch").mkdir()
+    app = create_app(settings, guard.access_of(settings.web), tmp_path / "scratch")
+    jobs: Jobs = app.extensions["lecturepulse"].jobs
+    path = jobs.reserve() / "lesson.mp4"
+    path.write_bytes(CONTENT)
+    job = jobs.submit(path, "Maths")
+    commit(job, job.path)
+    jobs._conclude(job, [json.dumps(BROKE_OFF)])
+
+    page = app.test_client().get(f"/try/videos/{job.id}", headers={"Host": "127.0.0.1"}).text
+
+    assert "Nothing of it is lost" in page and "The video is deleted" not in page
 
 
 def test_only_what_is_not_done_goes_at_the_next_start(jobs: Jobs, send: Send, tmp_path: Path):

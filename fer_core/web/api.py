@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from threading import BoundedSemaphore
-from typing import Final
+from typing import Final, TypeVar
 
 from flask import Blueprint, Response, current_app, jsonify, request, stream_with_context
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,8 @@ from fer_core.web.uploads import sent_picture
 
 blueprint: Final = Blueprint("api", __name__, url_prefix="/api/v1")
 
+_Shape = TypeVar("_Shape", bound=BaseModel)
+
 _LONGEST_STREAM_S: Final = 120.0
 _AGAIN_MS: Final = 1000
 
@@ -30,6 +32,20 @@ def shaped(shape: BaseModel, status: int = 200) -> Response:
     response = current_app.response_class(shape.model_dump_json(), mimetype="application/json")
     response.status_code = status
     return response
+
+
+def parsed(shape: type[_Shape]) -> _Shape:
+    """Return the JSON that this request sent in the shape it has to have.
+
+    Raises:
+        Problem: it has another.
+    """
+    try:
+        return shape.model_validate_json(request.get_data(cache=False))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        raise Problem("unreadable", f"Wrong at {where}: {first['msg']}.") from error
 
 
 @blueprint.post("/image")
@@ -111,12 +127,7 @@ def get_night() -> Response:
 @blueprint.post("/query")
 def post_query() -> Response:
     """Answer a question in SQL."""
-    try:
-        asked = QuestionShape.model_validate_json(request.get_data(cache=False))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise Problem("unreadable", f"Wrong at {where}: {first['msg']}.") from error
+    asked = parsed(QuestionShape)
     answer = answer_to(asked.sql, form="json")
     frame = answer.frame
     with showable():

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import io
 import json
@@ -17,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import Any, Final
 
 import pandas as pd
@@ -25,25 +23,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from flask import Blueprint, Response, current_app, render_template, request
 
-from fer_core import audit, process
+from fer_core import audit, process, query
 from fer_core.errors import StoreError
 from fer_core.schema import TABLES
 from fer_core.web.asked import HIDDEN, LATE, NOTHING, WRONG
 from fer_core.web.common import common
 from fer_core.web.plot import plot_of
-from fer_core.web.problems import Problem, without_paths
+from fer_core.web.problems import Problem, as_problem, without_paths
+from fer_core.web.shapes import LONGEST_SQL
+from fer_core.web.turns import Turns
 
 blueprint: Final = Blueprint("ask", __name__)
 
 _MOST_BYTES: Final = 64_000_000
-_LONGEST_SQL: Final = 20_000
 _SHOWN_ROWS: Final = 500
 _AT_ONCE: Final = 2
-# Each takes a thread: some must be left for everything else.
 _WAITING: Final = 4
 # A process may take a while to start, and a single step of a question cannot be interrupted.
 _GRACE_S: Final = 20.0
-_LONGEST_WAIT_S: Final = 20.0
 
 _WHOLE: Final[dict[pa.DataType, Any]] = {
     pa.int8(): pd.Int8Dtype(),
@@ -56,8 +53,7 @@ _WHOLE: Final[dict[pa.DataType, Any]] = {
     pa.uint64(): pd.UInt64Dtype(),
 }
 
-_turns: Final = BoundedSemaphore(_AT_ONCE)
-_places: Final = BoundedSemaphore(_AT_ONCE + _WAITING)
+_turns: Final = Turns(_AT_ONCE, _WAITING, "questions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +130,8 @@ def answer_to(sql: str, *, form: str) -> Answer:
     limits = here.settings.web
     if not here.store.tables.is_dir():
         raise Problem("not-found", "There are no tables yet.", hint="Read some recordings first.")
-    if not sql.strip() or len(sql) > _LONGEST_SQL:
-        raise Problem("unreadable", f"A question has 1 to {_LONGEST_SQL:,} characters.")
+    if not sql.strip() or len(sql) > LONGEST_SQL:
+        raise Problem("unreadable", f"A question has 1 to {LONGEST_SQL:,} characters.")
     task = {
         "root": str(here.store.root),
         "sql": sql,
@@ -143,7 +139,7 @@ def answer_to(sql: str, *, form: str) -> Answer:
         "memory_mb": limits.query_mb,
         "limit_s": limits.query_s,
     }
-    with _turn():
+    with _turns.taken():
         try:
             output, ended = process.run(
                 [sys.executable, "-P", "-c", _program(), json.dumps(task)],
@@ -157,23 +153,6 @@ def answer_to(sql: str, *, form: str) -> Answer:
     answer = _read(output, ended, limits.query_rows)
     _note_export(sql, form, answer.table.num_rows)
     return answer
-
-
-@contextmanager
-def _turn() -> Generator[None]:
-    """Wait for a turn; too many who wait, and who waits too long, are sent away."""
-    busy = Problem("busy", "Too many questions wait already.", retry_after_s=10)
-    if not _places.acquire(blocking=False):
-        raise busy
-    try:
-        if not _turns.acquire(timeout=_LONGEST_WAIT_S):
-            raise busy
-        try:
-            yield
-        finally:
-            _turns.release()
-    finally:
-        _places.release()
 
 
 def _program() -> str:
@@ -190,11 +169,7 @@ def _read(output: bytes, ended: process.Ended, rows: int) -> Answer:
         told = ended.tail[-1] if ended.tail else "The question is wrong."
         raise Problem("unreadable", told, hint=f"The tables: {', '.join(TABLES)}.")
     if ended.returncode == NOTHING:
-        raise Problem(
-            "unreadable",
-            "That statement returns no rows.",
-            hint="Ask with SELECT; the tables cannot be changed.",
-        )
+        raise as_problem(query.no_rows())
     try:
         table = pa.ipc.open_stream(output).read_all()
     except (pa.ArrowException, OSError):
@@ -215,9 +190,8 @@ def _late(limit_s: float) -> Problem:
 
 
 def _note_export(sql: str, form: str, rows: int) -> None:
-    digest = hashlib.sha256(sql.encode()).hexdigest()[:16]
     try:
-        audit.note(common().store.root, "exported", form=form, rows=rows, sql_sha256=digest)
+        audit.note_answer(common().store.root, sql, form, rows)
     except StoreError:
         current_app.logger.warning("an answer could not be noted in the audit log")
 
@@ -275,6 +249,7 @@ def _page(sql: str, name: str, found: Answer | None) -> str:
         columns=columns,
         found=shown,
         limits=common().settings.web,
+        longest_sql=LONGEST_SQL,
     )
 
 

@@ -25,6 +25,7 @@ from urllib.parse import quote
 from fer_core import audit, inbox, policy
 from fer_core.errors import LecturePulseError
 from fer_core.settings import Settings
+from fer_core.store import Store
 from fer_core.underway import read_underway
 from fer_core.web import kept
 from fer_core.web.child import WAITS
@@ -51,6 +52,7 @@ class VideoJob:
         state: where it stands.
         out: the dataset its result is in.
         page: its report, relative to that dataset's ``reports``.
+        recording_id: its id in the tables, once they hold it.
         ended_s: monotonic time at which it ended.
     """
 
@@ -298,17 +300,10 @@ class Jobs:
             self._end(job, "done")
         elif job.stop.is_set():
             self._end(job, "cancelled")
-        elif not facts:
-            job.refused = Problem(
-                "unreadable",
-                "The work on it was ended: it took too long, or too much memory.",
-                hint="Send a shorter video.",
-            )
-            self._end(job, "failed")
         else:
-            kind = "unreadable" if facts["message"] else "not-ready"
-            message = facts["message"].replace(str(job.path), job.path.name)
-            job.refused = Problem(kind, message, hint=facts["hint"])
+            if job.course and kept.is_held(job.path, Store(job.out)):
+                job.recording_id = job.path.parent.name
+            job.refused = _refusal(job, facts)
             self._end(job, "failed")
 
     def _end(self, job: VideoJob, state: Literal["done", "failed", "cancelled"]) -> None:
@@ -320,7 +315,7 @@ class Jobs:
             elif state == "done":
                 kept.finish_upload(job.path)
             elif not self._is_wanted(job.path):
-                kept.forget_upload(job.path)
+                kept.settle_upload(job.path, Store(job.out))
             self._changed.notify_all()
 
     def _is_wanted(self, path: Path) -> bool:
@@ -343,6 +338,28 @@ class Jobs:
             if job.state in _ENDED and job.ended_s < last_s:
                 del self._jobs[job.id]
                 shutil.rmtree(self._scratch / job.id, ignore_errors=True)
+
+
+def _refusal(job: VideoJob, facts: dict[str, Any]) -> Problem:
+    """Return why there is no report, as far as the child told."""
+    told = facts.get("message", "").replace(str(job.path), job.path.name)
+    if facts.get("status") == "partial":  # only its page could not be drawn
+        return Problem("unexpected", told, hint=facts["hint"])
+    if job.recording_id and not told:
+        return Problem(
+            "not-ready",
+            "The tables hold it, but what comes after them, such as its page, was not done.",
+            hint=f"Whoever runs this server draws it: lecturepulse report {job.recording_id}",
+        )
+    if not facts:
+        return Problem(
+            "unreadable",
+            "The work on it was ended: it took too long, or too much memory.",
+            hint="Send a shorter video.",
+        )
+    if job.recording_id:
+        told = f"{told} The tables hold it all the same."
+    return Problem("unreadable" if told else "not-ready", told, hint=facts["hint"])
 
 
 def _end_child(child: subprocess.Popen[str]) -> None:

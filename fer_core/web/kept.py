@@ -47,17 +47,38 @@ def finish_upload(path: Path) -> None:
         path.with_name(_UNFINISHED).unlink(missing_ok=True)
 
 
-def forget_upload(path: Path) -> None:
-    """Delete a video that is not to be kept after all, unless it was in the tables once."""
-    if path.with_name(_UNFINISHED).exists():
-        shutil.rmtree(path.parent, ignore_errors=True)
+def is_held(path: Path, store: Store) -> bool:
+    """Say whether the tables hold what was seen in a video that is to be kept.
+
+    Args:
+        path: the video, or what else lies in its folder.
+        store: the dataset.
+
+    Raises:
+        StoreError: its table cannot be read.
+    """
+    folder = path.parent
+    row = store.recording(folder.name)
+    # The same content may have come into the tables from elsewhere: of that, this is but a copy.
+    source = Path(row["source_path"] or "") if row else Path()
+    return source.parent.parts[-2:] == (UPLOADS, folder.name)
+
+
+def settle_upload(path: Path, store: Store) -> None:
+    """Delete a video of which the work broke off; keep it if the tables hold it all the same.
+
+    Args:
+        path: the video, or what else lies in its folder.
+        store: the dataset.
+    """
+    with suppress(LecturePulseError):  # not known just now: the next start tries again
+        if is_held(path, store):
+            finish_upload(path)
+        elif path.with_name(_UNFINISHED).exists():  # else it was in the tables once
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def forget_unfinished(store: Store) -> None:
     """Delete videos that were to be kept, of which a killed server left nothing in the tables."""
     for marker in (store.root / UPLOADS).glob(f"*/{_UNFINISHED}"):
-        with suppress(LecturePulseError):
-            if store.recording(marker.parent.name) is None:
-                forget_upload(marker)
-            else:  # killed just before it was noted
-                finish_upload(marker)
+        settle_upload(marker, store)

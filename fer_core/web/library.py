@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import pandas as pd
 from flask import Blueprint, Response, redirect, render_template, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
 
-from fer_core import overview
+from fer_core import overview, pages
 from fer_core.retention import UPLOADS
-from fer_core.store import Place, Store
+from fer_core.store import Store
 from fer_core.story import facts_of
 from fer_core.underway import read_underway
 from fer_core.web.common import common
@@ -210,12 +209,8 @@ def night_now(store: Store) -> NightShape:
 
 def _frame(store: Store) -> pd.DataFrame:
     frame = store.all("recordings", overview.COLUMNS)
-    keys = zip(frame["course"], frame["month"], frame["recording_id"], strict=True)
-    names = [store.page(Place(*key)) for key in keys]
-    frame["page"] = [
-        f"/library/reports/{quote(name)}" if (store.reports / name).exists() else None
-        for name in names
-    ]
+    links = pages.links(store, frame)
+    frame["page"] = [f"/library/reports/{link}" if link else None for link in links]
     return frame
 
 

@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from typing import Final
 
 from flask import Blueprint, Response, render_template, request, url_for
-from pydantic import ValidationError
 
-from fer_core import policy, segment
+from fer_core import pages, policy, segment
 from fer_core.errors import PolicyError
 from fer_core.live import THREADS, Second
 from fer_core.records import EMOTIONS
-from fer_core.store import Place
 from fer_core.viewers import Viewers
-from fer_core.web.api import shaped
+from fer_core.web.api import parsed, shaped
 from fer_core.web.common import common
 from fer_core.web.pictures import face_shape
 from fer_core.web.problems import Problem, without_paths
@@ -126,12 +124,7 @@ def start_recording(view: str) -> Response:
     """
     if request.mimetype != "application/json":
         raise Problem("wrong-kind", "Course and consent are sent as application/json.")
-    try:
-        asked = RecordShape.model_validate_json(request.get_data(cache=False))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise Problem("unreadable", f"Wrong at {where}: {first['msg']}.") from error
+    asked = parsed(RecordShape)
     if not asked.consent:
         raise Problem(
             "unreadable",
@@ -177,10 +170,10 @@ def tell_recording(recording_id: str) -> Response:
     if state == "unknown":
         raise Problem("not-found")
     report: str | None = None
-    if state == "done" and (row := here.store.recording(recording_id)):
-        name = here.store.page(Place(row["course"], row["month"], recording_id))
-        if (here.store.reports / name).exists():
-            report = url_for("library.show_report", name=name)
+    page = pages.path(here.store, recording_id) if state == "done" else None
+    if page is not None and page.exists():
+        name = page.relative_to(here.store.reports).as_posix()
+        report = url_for("library.show_report", name=name)
     return shaped(AiredShape(state=state, waits_for=without_paths(waits_for), report=report))
 
 

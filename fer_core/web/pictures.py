@@ -13,13 +13,12 @@ from fer_core.picture import PictureReader, Reading
 from fer_core.records import EMOTIONS, LANDMARKS
 from fer_core.settings import Settings
 from fer_core.store import Store
-from fer_core.web.problems import Problem
 from fer_core.web.shapes import FaceShape, PictureShape
+from fer_core.web.turns import Turns
 from fer_core.web.uploads import open_picture
 
 _AT_ONCE: Final = 2
 _WAITING: Final = 6
-_LONGEST_WAIT_S: Final = 20.0
 
 
 class PictureDesk:
@@ -35,8 +34,7 @@ class PictureDesk:
         self._settings, self._store = settings, Store(settings.out)
         self._reader: PictureReader | None = None
         self._making = threading.Lock()
-        self._open = threading.BoundedSemaphore(_AT_ONCE)
-        self._there = threading.BoundedSemaphore(_AT_ONCE + _WAITING)
+        self._turns = Turns(_AT_ONCE, _WAITING, "pictures")
 
     def read(self, data: bytes) -> tuple[NDArray[np.uint8], Reading, PictureShape]:
         """Decode and read a picture; note in the audit log that one was tried.
@@ -52,19 +50,10 @@ class PictureDesk:
             PolicyError: no jurisdiction is set.
             EnvironmentProblem: the models are not in order.
         """
-        if not self._there.acquire(blocking=False):
-            raise _busy()
-        try:
-            if not self._open.acquire(timeout=_LONGEST_WAIT_S):
-                raise _busy()
-            try:
-                reader = self.reader()
-                image = open_picture(data, self._settings.web.max_image_pixels)
-                seen = reader.read(image)
-            finally:
-                self._open.release()
-        finally:
-            self._there.release()
+        with self._turns.taken():
+            reader = self.reader()
+            image = open_picture(data, self._settings.web.max_image_pixels)
+            seen = reader.read(image)
         gate = reader.permission
         audit.note(self._store.root, "tried", what="picture", mode=gate.mode, ground=gate.reason)
         return image, seen, self._shape(reader, seen)
@@ -90,10 +79,6 @@ class PictureDesk:
             least_face_px=self._settings.classification.min_face_px,
             faces=[face_shape(seen, k) for k in range(len(seen.faces))],
         )
-
-
-def _busy() -> Problem:
-    return Problem("busy", "Too many pictures wait already.", retry_after_s=10)
 
 
 def face_shape(seen: Reading, k: int) -> FaceShape:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+LONGEST_SQL: Final = 20_000
+"""Most characters of a question."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -68,7 +71,9 @@ class JobShape(BaseModel):
     note: str = Field(description="A sentence for the person who waits.")
     problem: ProblemShape | None
     report: str | None = Field(description="Address of the lecture's report.")
-    recording_id: str | None
+    recording_id: str | None = Field(
+        description="Its id in the tables; one that failed has it if they hold it all the same."
+    )
 
 
 class RecordingShape(BaseModel):
@@ -116,7 +121,9 @@ class QuestionShape(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sql: str = Field(min_length=1, max_length=20_000, description="One SELECT, as DuckDB has it.")
+    sql: str = Field(
+        min_length=1, max_length=LONGEST_SQL, description="One SELECT, as DuckDB has it."
+    )
 
 
 class AnswerShape(BaseModel):
