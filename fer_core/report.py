@@ -172,7 +172,7 @@ def _figures(story: Story) -> dict[str, Any]:
         "groups": figures.groups_figure(story, columns, rows) if expressions else None,
         "seven": figures.seven_figure(story, columns, rows) if expressions else None,
         "expressions": figures.expression_rows(story) if expressions else [],
-        "readout": _island(readout(story, columns)),
+        "readout": _island(readout(story, columns.step_s)),
     }
 
 
