@@ -202,6 +202,12 @@ def weights_of(story: Story) -> dict[str, float]:
     return weights if max(weights.values()) > 0 else {}
 
 
+def counts_as(weights: dict[str, float]) -> dict[str, str]:
+    """Write what a face of each expression alone counts in the index: its weight by the largest."""
+    most = max(weights.values(), default=1)
+    return {name: f"{round(weight / most, 2):g}" for name, weight in weights.items()}
+
+
 def share_texts(words: Wording, names: Sequence[str], shares: Sequence[float]) -> dict[str, str]:
     """Write shares of a whole in percent, adding up to 100; what is there is never '0 %'."""
     rounded = rounded_parts([100 * share for share in shares], 1)

@@ -1,0 +1,41 @@
+"""What the sections and figures of a page say of their numbers: true, and the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import pandas as pd
+import pytest
+
+from fer_core import report
+from fer_core.report import Material
+from tests import pages, tables
+
+
+def read(seconds: pd.DataFrame, **changes: Any) -> Element:
+    """Render the page of a table of seconds, check it and return its tree."""
+    recording = tables.recording(seconds, **changes)
+    material = Material(recording, seconds, tables.moments(count=0))
+    return pages.check(report.lecture_page(material, course_name="biology-101"))
+
+
+def section(root: Element, name: str) -> str:
+    """Return the text of a section."""
+    return pages.text_of(pages.by_id(root, name))
+
+
+@pytest.mark.parametrize("variant", ["expression", "expression_x_facing"])
+def test_what_a_face_counts_is_its_weight_by_the_largest(variant: str) -> None:
+    root = read(tables.seconds(1, 60), engagement_variant=variant)
+
+    # The weights are 0.9 and 0.6.
+    timeline = section(root, "timeline")
+    assert "a neutral face counts 1 and a smile 0.67," in timeline
+    assert ("1 means that every face is neutral" in timeline) == (variant == "expression")
+    rows = {
+        pages.text_of(row[0]): pages.text_of(row[2])
+        for row in pages.by_id(root, "expressions").iter("tr")
+        if len(row) == 3
+    }
+    assert (rows["neutral"], rows["smiling (happy)"], rows["disgust"]) == ("1", "0.67", "0.22")
