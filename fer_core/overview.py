@@ -14,7 +14,7 @@ import pandas as pd
 
 from fer_core.course import ALIKE, comparable, dot_of
 from fer_core.histories import Dot, axis_of, history
-from fer_core.story import Facts, facts_of, safe_address, span
+from fer_core.story import Facts, facts_of, missing_s, safe_address, span
 from fer_core.wording import Wording, clean
 
 MOST_LECTURES: Final = 1000
@@ -35,6 +35,7 @@ COLUMNS: Final = (
     "started_at",
     "synthetic",
     "mode",
+    "duration_s_from_header",
     "duration_s_from_content",
     "seconds",
     "seconds_scored",
@@ -130,7 +131,8 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
     seconds = int(facts.get("seconds") or 0)
     presence = facts.get("mode") == "presence"
     # Nobody is scored in presence mode; how many seconds had enough people, its page counts.
-    share = None if presence or not seconds else int(facts.get("seconds_scored") or 0) / seconds
+    scored, whole = int(facts.get("seconds_scored") or 0), seconds + missing_s(facts)
+    share = None if presence or not seconds else scored / whole
     people, mean = facts.get("people_median"), facts.get("engagement_mean")
     pace = facts.get("words_per_minute")
     length = facts.get("duration_s_from_content")

@@ -16,6 +16,7 @@ from fer_core.pace import quote
 from fer_core.policy import PROHIBITED, SENSIBLE_GROUP
 from fer_core.story import (
     Story,
+    missing_s,
     people_text,
     share_texts,
     span,
@@ -99,9 +100,22 @@ def notice(story: Story) -> dict[str, Any]:
         # Nobody can be asked who does not exist.
         "no_consent": not facts.get("consent") and not facts.get("synthetic"),
         "status": facts.get("status"),
+        "more": words("banner.failed_more") if failed else _kept(story),
         "error": facts.get("error_message"),
         "hint": facts.get("error_hint"),
     }
+
+
+def _kept(story: Story) -> str:
+    """Say what of a recording that could be used in part is there, and how the rest is shown."""
+    words, length = story.words, len(story.lecture)
+    told = [words("banner.partial_more")]
+    if story.lecture.count("no_picture"):
+        told.append(words("banner.partial_gap"))
+    if missing := missing_s(story.facts):
+        declared = words.duration(length + missing)
+        told.append(words("banner.partial_end", end=words.at(length), declared=declared))
+    return " ".join(told)
 
 
 def _exclusions(story: Story) -> str:
@@ -138,6 +152,9 @@ def _sentence(story: Story) -> str:  # noqa: PLR0911  one return a case
     if not n:
         return words("minute.sentence_empty")
     values: dict[str, str] = {"duration": words.duration(n)}
+    if missing := missing_s(story.facts):
+        whole = words.duration(n + missing)
+        values["duration"] = words("minute.first", duration=values["duration"], whole=whole)
     if lecture.count("no_picture") == n:
         return words("minute.sentence_no_picture", **values)
     if not len(lecture.people()):
@@ -163,12 +180,14 @@ def _headline(story: Story) -> list[dict[str, Any]]:
     """Return the tiles: name, number, and the parts it is made of."""
     words, lecture = story.words, story.lecture
     n, covered, people = len(lecture), lecture.count("values"), lecture.people()
+    missing = missing_s(story.facts)
+    unread = words.duration(missing)
     tiles: list[dict[str, Any]] = [
         {
             "name": words("minute.covered_presence" if story.presence else "minute.covered"),
-            "number": words.percent(covered / n),
+            "number": words.percent(covered / (n + missing)),
             "parts": [
-                words("minute.covered_parts", n=words.whole(covered), all=words.whole(n)),
+                words("minute.covered_parts", n=words.whole(covered), all=words.whole(n + missing)),
                 *(
                     words(
                         "minute.covered_not",
@@ -178,6 +197,7 @@ def _headline(story: Story) -> list[dict[str, Any]]:
                     for state in STATES[1:]
                     if lecture.count(state)
                 ),
+                *([words("minute.covered_end", duration=unread)] if missing else []),
             ],
         }
     ]

@@ -98,6 +98,16 @@ def facts_of(row: Mapping[Any, Any]) -> Facts:
     return facts
 
 
+def missing_s(facts: Facts) -> int:
+    """Return how many seconds of what a cut-off recording declares were not read, at its end."""
+    declared = facts.get("duration_s_from_header")
+    if facts.get("status") != "partial" or declared is None:
+        return 0
+    # A header rounds, and the last frame's own length counts or does not.
+    missing = round(declared) - int(facts.get("seconds") or 0)
+    return missing if missing > 1 else 0
+
+
 def moments_of(table: pd.DataFrame) -> list[Moment]:
     """Return the moments of one recording, the clearest first."""
     rows = table.sort_values("rank", kind="stable").to_dict("records")

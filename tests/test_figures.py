@@ -39,3 +39,29 @@ def test_what_a_face_counts_is_its_weight_by_the_largest(variant: str) -> None:
         if len(row) == 3
     }
     assert (rows["neutral"], rows["smiling (happy)"], rows["disgust"]) == ("1", "0.67", "0.22")
+
+
+def test_a_recording_that_is_cut_off_does_not_claim_to_be_whole() -> None:
+    seconds = tables.seconds(1, 91, gaps=False)
+    cut = {"status": "partial", "duration_s_from_header": 150.2, "duration_s_from_content": 90.04}
+    root = read(seconds, **cut)
+
+    # 91 of 150 seconds.
+    minute = section(root, "minute")
+    assert "In the first 1\u00a0min 31\u00a0s of 2\u00a0min 30\u00a0s, a typical second" in minute
+    assert "61\u00a0% 91 of 150\u00a0s the last 59\u00a0s were not read" in minute
+    notice = section(root, "notice")
+    assert "It was read up to 01:31, but declares 2\u00a0min 30\u00a0s" in notice
+    assert "gap" not in notice
+    rows = tables.recordings(1).assign(**cut, seconds=91, seconds_scored=91)
+    index = pages.check(report.index_page(rows, moments_by_id={}))
+    assert "61\u00a0%" in section(index, "all")
+
+
+def test_what_is_missing_in_the_midst_is_drawn_as_a_gap() -> None:
+    seconds = tables.seconds(1, 91, gaps=False)
+    seconds.loc[40:50, ["frames", "faces"]] = 0
+    root = read(seconds, status="partial")
+
+    assert "drawn as a gap" in section(root, "notice")
+    assert "were not read" not in section(root, "minute")
