@@ -84,7 +84,8 @@ def notice(story: Story) -> dict[str, Any]:
         grounds.append((words("notice.per_person"), words(f"notice.{which}", reason=reason)))
     if facts.get("min_group") and not failed:
         least = int(facts["min_group"])
-        kind = "group_value" if least >= SENSIBLE_GROUP else "group_small"
+        kind = "group_presence" if story.presence else "group_value"
+        kind = kind if least >= SENSIBLE_GROUP else "group_small"
         grounds.append((words("notice.group"), words(f"notice.{kind}", n=least)))
     return {
         "what": ""

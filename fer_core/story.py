@@ -229,9 +229,9 @@ def share_texts(words: Wording, names: Sequence[str], shares: Sequence[float]) -
 
 def state_name(story: Story, state: str) -> str:
     """Return the name of one of ``STATES`` as this page calls it."""
-    if state == "values" and story.presence:
-        return story.words("states.values_presence")
-    return story.words(f"states.{state}", n=str(story.facts.get("min_group") or 1))
+    # Where nobody is read, being seen is enough.
+    kind = f"{state}_presence" if story.presence and state in ("values", "withheld") else state
+    return story.words(f"states.{kind}", n=str(story.facts.get("min_group") or 1))
 
 
 def people_text(words: Wording, count: float) -> str:

@@ -65,3 +65,19 @@ def test_what_is_missing_in_the_midst_is_drawn_as_a_gap() -> None:
 
     assert "drawn as a gap" in section(root, "notice")
     assert "were not read" not in section(root, "minute")
+
+
+def test_withheld_is_also_where_enough_were_seen_but_too_few_could_be_read() -> None:
+    values = ["engagement", "engagement_low", "engagement_high", "uncertain", "facing"]
+    seconds = tables.seconds(1, 60, gaps=False)
+    seconds.loc[:2, values] = float("nan")
+    seconds.loc[:2, ["faces", "faces_scored", "suppressed"]] = [5, 3, True]
+    root = read(seconds)
+
+    assert "3\u00a0s withheld (fewer than 5 people seen or readable)" in section(root, "minute")
+    assert "fewer were seen or readable are withheld" in section(root, "notice")
+
+    few = tables.seconds(1, 60, people=4, presence=True, gaps=False)
+    present = read(few, mode="presence")
+    assert "withheld (fewer than 5 people seen)" in section(present, "minute")
+    assert "fewer were seen are withheld" in section(present, "notice")
