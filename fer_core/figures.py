@@ -32,6 +32,7 @@ from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
 
 _MOST_MARKS, _MOST_CHAPTERS = 4, 100
+_LEAST_PERCENT = 0.1
 
 
 def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub: bool) -> Figure:
@@ -260,14 +261,16 @@ def expression_rows(story: Story) -> list[dict[str, Any]]:
     if not lecture.has("probs"):
         return []
     names, counts = words.table("emotions"), counts_as(weights_of(story))
-    percents = dict(
-        zip(EMOTIONS, rounded_parts(list(lecture.means("probs") * 100), 0.1), strict=True)
-    )
+    shares: list[float] = (100 * lecture.means("probs")).tolist()
+    percents = dict(zip(EMOTIONS, rounded_parts(shares, 0.1), strict=True))
+    little = {
+        name for name, share in zip(EMOTIONS, shares, strict=True) if 0 < share < _LEAST_PERCENT
+    }
     return [
         {
             "name": names[name],
             "bar": bar(percents[name] / 100, name),
-            "mean": words("units.percent", n=f"{percents[name]:.1f}"),
+            "mean": words("units.percent", n="<0.1" if name in little else f"{percents[name]:.1f}"),
             "weight": counts.get(name, words("units.none")),
         }
         for name in charts.SEVEN

@@ -36,7 +36,8 @@ Pairs = list[tuple[str, str]]
 def header(story: Story) -> dict[str, Any]:
     """Return title, course, date and length of the lecture."""
     facts, words = story.facts, story.words
-    length = facts.get("duration_s_from_content") or len(story.lecture) or None
+    # Every length on the page counts the seconds begun, as the tables do.
+    length = len(story.lecture) or facts.get("duration_s_from_content")
     status = facts.get("status")
     return {
         "title": facts.get("title") or facts.get("source_name") or words("page.untitled"),
@@ -298,6 +299,8 @@ def trust(story: Story) -> Pairs:
         value = words("trust.read_none")
     elif story.presence:
         value = words("trust.read_presence", n=words.whole(found))
+    elif read == found:
+        value = words("trust.read_all", n=found)
     else:
         value = words("trust.read_value", share=words.percent(read / found), n=words.whole(found))
     rows.append((words("trust.read"), value))
@@ -331,13 +334,14 @@ def _length(story: Story) -> str:
     declared = story.facts.get("duration_s_from_header")
     if content is None:
         return words("trust.length_unknown")
+    length = words.duration(len(story.lecture) or content)
     if declared is None:
         key = "live" if story.facts.get("container") == "live" else "no_header"
-        return words(f"trust.length_{key}", content=words.duration(content))
+        return words(f"trust.length_{key}", content=length)
     # A header rounds, and the last frame's own length counts or does not: up to a second.
     same = abs(content - declared) <= 1
     return words(
         "trust.length_same" if same else "trust.length_differs",
-        content=words.duration(content),
+        content=length,
         header=words.duration(declared),
     )

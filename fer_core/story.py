@@ -220,11 +220,15 @@ def counts_as(weights: dict[str, float]) -> dict[str, str]:
 
 def share_texts(words: Wording, names: Sequence[str], shares: Sequence[float]) -> dict[str, str]:
     """Write shares of a whole in percent, adding up to 100; what is there is never '0 %'."""
+    texts = {name: words.hundredths(share) for name, share in zip(names, shares, strict=True)}
     rounded = rounded_parts([100 * share for share in shares], 1)
-    return {
-        name: words("units.percent", n=f"{whole:.0f}" if whole or not share else "<1")
-        for name, whole, share in zip(names, rounded, shares, strict=True)
+    # What is nearly nothing or nearly all reads the same here as where it stands alone.
+    texts |= {
+        name: f"{whole:.0f}"
+        for name, whole in zip(names, rounded, strict=True)
+        if texts[name].isdecimal()
     }
+    return {name: words("units.percent", n=text) for name, text in texts.items()}
 
 
 def state_name(story: Story, state: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fer_core import report
+from fer_core.records import EMOTIONS
 from fer_core.report import Material
 from tests import pages, tables
 
@@ -81,3 +82,39 @@ def test_withheld_is_also_where_enough_were_seen_but_too_few_could_be_read() -> 
     present = read(few, mode="presence")
     assert "withheld (fewer than 5 people seen)" in section(present, "minute")
     assert "fewer were seen are withheld" in section(present, "notice")
+
+
+def test_a_length_is_the_same_wherever_it_stands() -> None:
+    seconds = tables.seconds(1, 91, gaps=False)
+    root = read(seconds, duration_s_from_content=90.04, duration_s_from_header=90.0)
+
+    assert "1\u00a0min 31\u00a0s" in pages.text_of(pages.of_class(root, "facts")[0])
+    assert "In 1\u00a0min 31\u00a0s" in section(root, "minute")
+    assert "91 of 91\u00a0s" in section(root, "minute")
+    assert "1\u00a0min 31\u00a0s decoded, as the header declares" in section(root, "trust")
+    assert "1\u00a0min 30\u00a0s" not in pages.text_of(root)
+
+
+def test_what_is_hardly_there_is_neither_0_nor_1_percent() -> None:
+    seconds = tables.seconds(1, 60, gaps=False)
+    seconds[[f"p_{name}" for name in EMOTIONS]] = [0, 0, 0.0004, 0.0496, 0.95, 0, 0]
+    seconds["uncertain"] = 0.0049
+    root = read(seconds)
+
+    # 94.53, 4.94, 0.04 and 0.49 %; fear is 0.04 % of those read.
+    tile = section(root, "minute")
+    assert "95\u00a0% smiling 5\u00a0% · other <1\u00a0% · uncertain <1\u00a0%" in tile
+    rows = {
+        pages.text_of(row[0]): pages.text_of(row[1])
+        for row in pages.by_id(root, "expressions").iter("tr")
+        if len(row) == 3
+    }
+    assert (rows["fear"], rows["sad"]) == ("<0.1\u00a0%", "0.0\u00a0%")
+
+
+def test_where_every_face_was_read_there_is_no_rest() -> None:
+    seconds = tables.seconds(1, 60)
+
+    assert "all 189 faces found" in section(read(seconds, faces=189, faces_scored=189), "trust")
+    some = section(read(seconds, faces=189, faces_scored=188), "trust")
+    assert ">99\u00a0% of the 189 faces found; the rest" in some
