@@ -134,6 +134,9 @@ def lecture_page(
         absent = {name for name in _OPTIONAL if not values[name]}
         if story.presence:
             absent.add("expressions")
+        # What to do about a class is no advice where there was none.
+        if not story.lecture.faces.any():
+            absent.add("next")
         values["sections"] = [name for name in _SECTIONS if name not in absent]
     return _render("lecture.html.j2", story.words, values)
 

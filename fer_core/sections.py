@@ -99,8 +99,10 @@ def notice(story: Story) -> dict[str, Any]:
         ],
         "presence_why": words(f"banner.presence_{'eu' if _prohibited(story) else 'chosen'}"),
         "synthetic": bool(facts.get("synthetic")),
-        # Nobody can be asked who does not exist.
-        "no_consent": not facts.get("consent") and not facts.get("synthetic"),
+        # Nobody can be asked who does not exist, or of whom nothing was seen.
+        "no_consent": not facts.get("consent")
+        and not facts.get("synthetic")
+        and bool(story.lecture.faces.any()),
         "status": facts.get("status"),
         "more": words("banner.failed_more") if failed else _kept(story),
         "error": facts.get("error_message"),

@@ -118,3 +118,21 @@ def test_where_every_face_was_read_there_is_no_rest() -> None:
     assert "all 189 faces found" in section(read(seconds, faces=189, faces_scored=189), "trust")
     some = section(read(seconds, faces=189, faces_scored=188), "trust")
     assert ">99\u00a0% of the 189 faces found; the rest" in some
+
+
+def test_nobody_has_to_agree_who_was_not_seen_and_nobody_is_to_be_asked() -> None:
+    room = tables.seconds(1, 60, people=0)
+    root = read(room, consent=None)
+
+    assert "No consent statement" not in section(root, "notice")
+    assert "whether its lens is free" in section(root, "minute")
+    assert "Answers of the class" not in pages.text_of(root)
+    failed = read(room, consent=None, status="failed", error_message="Not a video.")
+    assert "No consent statement" not in section(failed, "notice")
+    assert "No consent statement" in section(read(tables.seconds(1, 60), consent=None), "notice")
+
+
+def test_in_presence_mode_moments_were_not_lost_for_want_of_an_index() -> None:
+    root = read(tables.seconds(1, 60, presence=True), mode="presence")
+
+    assert "Moments are looked for in expressions only" in section(root, "next")

@@ -148,10 +148,10 @@ def test_where_moments_could_not_be_looked_for_none_are_counted(
 
 def test_an_index_of_presence_alone_has_no_column_that_is_never_filled() -> None:
     rows = tables.recordings(3).assign(status="done")
-    assert "Seconds with values" in report.index_page(rows, moments_by_id={})
+    assert "Could be read" in report.index_page(rows, moments_by_id={})
     html = report.index_page(rows.assign(mode="presence"), moments_by_id={})
     pages.check(html)
-    assert "Seconds with values" not in html
+    assert "Could be read" not in html
 
 
 def test_a_history_is_dated_by_the_lectures_that_have_a_dot() -> None:
