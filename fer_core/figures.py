@@ -19,6 +19,7 @@ from fer_core.records import EMOTIONS
 from fer_core.samples import bar, swatch
 from fer_core.story import (
     Story,
+    counts_as,
     mark_text,
     people_text,
     share_texts,
@@ -31,6 +32,7 @@ from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
 
 _MOST_MARKS, _MOST_CHAPTERS = 4, 100
+_LEAST_PERCENT = 0.1
 
 
 def people_figure(story: Story, columns: Columns, rows: Sequence[Row], *, scrub: bool) -> Figure:
@@ -258,16 +260,18 @@ def expression_rows(story: Story) -> list[dict[str, Any]]:
     words, lecture = story.words, story.lecture
     if not lecture.has("probs"):
         return []
-    names, weights = words.table("emotions"), weights_of(story)
-    percents = dict(
-        zip(EMOTIONS, rounded_parts(list(lecture.means("probs") * 100), 0.1), strict=True)
-    )
+    names, counts = words.table("emotions"), counts_as(weights_of(story))
+    shares: list[float] = (100 * lecture.means("probs")).tolist()
+    percents = dict(zip(EMOTIONS, rounded_parts(shares, 0.1), strict=True))
+    little = {
+        name for name, share in zip(EMOTIONS, shares, strict=True) if 0 < share < _LEAST_PERCENT
+    }
     return [
         {
             "name": names[name],
             "bar": bar(percents[name] / 100, name),
-            "mean": words("units.percent", n=f"{percents[name]:.1f}"),
-            "weight": f"{weights[name]:g}" if weights else words("units.none"),
+            "mean": words("units.percent", n="<0.1" if name in little else f"{percents[name]:.1f}"),
+            "weight": counts.get(name, words("units.none")),
         }
         for name in charts.SEVEN
     ]
@@ -313,8 +317,13 @@ def _weights_note(story: Story) -> list[str]:
     weights = weights_of(story)
     if not weights or weights["happy"] >= weights["neutral"]:
         return []
-    shown = {name: f"{weights[name]:g}" for name in ("neutral", "happy")}
-    return [story.words("timeline.note_weights", **shown)]
+    counts = counts_as(weights)
+    shown = {name: counts[name] for name in ("neutral", "happy")}
+    notes = [story.words("timeline.note_weights", **shown)]
+    # Where facing is multiplied in, or another expression counts most, 1 means something else.
+    if counts["neutral"] == "1" and story.facts.get("engagement_variant") == "expression":
+        notes.append(story.words("timeline.note_one"))
+    return notes
 
 
 def _marks_text(story: Story, start: int, stop: int) -> str:

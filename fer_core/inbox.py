@@ -5,6 +5,7 @@ Looks at names, sidecars and file times only; opening the video is ``video``'s w
 
 from __future__ import annotations
 
+import difflib
 import errno
 import glob
 import hashlib
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -27,6 +28,7 @@ from pydantic import (
     Field,
     ValidationError,
 )
+from pydantic_core import ErrorDetails
 
 from fer_core import policy
 from fer_core.errors import PASSING, InputError, TransientError
@@ -66,7 +68,7 @@ class Sidecar(BaseModel):
     course: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     title: Annotated[str, Field(max_length=500)] | None = None
     started_at: Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)] | None = None
-    layout: Annotated[str, Field(pattern="^(gallery|speaker|camera)$")] | None = None
+    layout: Literal["gallery", "speaker", "camera"] | None = None
     synthetic: bool = False
     chapters: Annotated[tuple[SidecarChapter, ...], Field(max_length=1000)] = ()
     exclude: Annotated[tuple[Exclusion, ...], Field(max_length=100)] = ()
@@ -326,19 +328,37 @@ def _read_sidecar(path: Path) -> Sidecar:
             return Sidecar()
         raise unreadable(path, error) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"The sidecar {path.name!r} is wrong at '{name}': {first['msg']}.",
-            hint="It may hold course, title, started_at (with time zone), layout, synthetic, "
-            "chapters and exclude.",
-        ) from error
+        raise _wrong(path, error.errors()[0]) from error
     # tomllib gives up in these two other ways on numbers too long and nesting too deep.
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"The sidecar {path.name!r} is not valid TOML: {error}.",
             hint='It may hold course, title, started_at, layout, …: course = "…".',
         ) from error
+
+
+def _wrong(path: Path, first: ErrorDetails) -> InputError:
+    """Say in plain words what a sidecar's first mistake is."""
+    at, kind = first["loc"], first["type"]
+    where = ", ".join(f"entry {k + 1}" if isinstance(k, int) else f"'{k}'" for k in at)
+    if kind == "extra_forbidden":
+        parts = {"chapters": SidecarChapter, "exclude": Exclusion}
+        model = parts.get(str(at[0]), Sidecar) if len(at) > 1 else Sidecar
+        known = list(model.model_fields)
+        near = difflib.get_close_matches(str(at[-1]), known, 1)
+        meant = f"Did you mean '{near[0]}'? " if near else ""
+        return InputError(
+            f"The sidecar {path.name!r} has {where}, which is not known.",
+            hint=f"{meant}It may hold {', '.join(known)}.",
+        )
+    said = {"missing": "it is missing", "timezone_aware": "it needs a time zone, as +05:30 or Z"}
+    # Pydantic speaks of inputs, strings and value errors; the reader wrote an entry.
+    told = re.match(r"(?:Value error,|\w+(?= should)) (.+)", first["msg"], re.DOTALL)
+    what = said.get(kind) or (f"it {told[1]}" if told else first["msg"])
+    return InputError(
+        f"The sidecar {path.name!r} is wrong at {where}: {what}.",
+        hint="Correct that entry or take it out; the next run reads the recording.",
+    )
 
 
 def printable(text: str, otherwise: str = "recordings") -> str:

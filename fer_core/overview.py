@@ -14,7 +14,8 @@ import pandas as pd
 
 from fer_core.course import ALIKE, comparable, dot_of
 from fer_core.histories import Dot, axis_of, history
-from fer_core.story import Facts, facts_of, safe_address, span
+from fer_core.moments import FEWEST_PEOPLE, GUARD_S, LEAST_AROUND_S, WIDTHS_S
+from fer_core.story import Facts, facts_of, missing_s, safe_address, span
 from fer_core.wording import Wording, clean
 
 MOST_LECTURES: Final = 1000
@@ -35,10 +36,12 @@ COLUMNS: Final = (
     "started_at",
     "synthetic",
     "mode",
-    "duration_s_from_content",
+    "duration_s_from_header",
     "seconds",
     "seconds_scored",
     "people_median",
+    "people_max",
+    "min_group",
     "words_per_minute",
     "engagement_mean",
     "engagement_mean_low",
@@ -132,29 +135,40 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
     seconds = int(facts.get("seconds") or 0)
     presence = facts.get("mode") == "presence"
     # Nobody is scored in presence mode; how many seconds had enough people, its page counts.
-    share = None if presence or not seconds else int(facts.get("seconds_scored") or 0) / seconds
+    scored, whole = int(facts.get("seconds_scored") or 0), seconds + missing_s(facts)
+    share = None if presence or not seconds else scored / whole
     people, mean = facts.get("people_median"), facts.get("engagement_mean")
     pace = facts.get("words_per_minute")
-    length = facts.get("duration_s_from_content")
     moments = moments_by_id.get(str(facts.get("recording_id")), 0)
-    shown = share is not None and not failed
+    looked = share is not None and not failed and mean is not None and _can_have_moments(facts)
     return {
         "name": _name(facts, words),
         "page": safe_address(facts.get("page")),
         "course": clean(str(facts.get("course") or ""), _LONGEST_NAME),
         "date": words.date(facts.get("started_at")),
-        "duration": words.duration(length) if length and not failed else none,
+        "duration": words.duration(seconds) if seconds and not failed else none,
         "covered": words.percent(share) if share is not None and not failed else none,
         "people": words.about(people) if people is not None and not failed else none,
         "index": _index(facts, words) if mean is not None and not failed else none,
         "reason": clean(str(facts.get("error_message") or ""), _LONGEST_REASON),
-        "moments": words.whole(moments) if shown and mean is not None else none,
+        "moments": words.whole(moments) if moments or looked else none,
         "pace": words.whole(pace) if pace is not None and not failed else none,
         "status": status,
         "status_name": words.table("status").get(status, status),
         "presence": presence,
         "synthetic": bool(facts.get("synthetic")),
     }
+
+
+def _can_have_moments(facts: Facts) -> bool:
+    """Say whether a lecture is long enough and has enough people for any moment to be looked for.
+
+    Whether they were there at the same time, its page tells; ``recordings`` does not.
+    """
+    least = max(int(facts.get("min_group") or 1), FEWEST_PEOPLE)
+    shortest_s = min(WIDTHS_S) + GUARD_S + LEAST_AROUND_S
+    seconds, most = int(facts.get("seconds") or 0), int(facts.get("people_max") or 0)
+    return seconds >= shortest_s and most >= least
 
 
 def _index(facts: Facts, words: Wording) -> str:
@@ -174,8 +188,8 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
     drawn: list[dict[str, Any]] = []
     for course, every_lecture in sorted(by_course.items()):
         lectures = every_lecture[-MOST_DOTS:]
-        means = [facts["engagement_mean"] for facts in lectures]
-        known = [float(mean) for mean in means if mean is not None]
+        shown = [facts for facts in lectures if facts["engagement_mean"] is not None]
+        known = [float(facts["engagement_mean"]) for facts in shown]
         if len(known) < 2:
             continue
         name, mean = f"course-{len(drawn) + 1}", words.index(sum(known) / len(known))
@@ -192,8 +206,8 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
                 "name": clean(course, _LONGEST_NAME),
                 "finding": finding,
                 "breaks": words("index.course_breaks", n=breaks) if breaks else "",
-                "first": words.day(lectures[0].get("started_at")),
-                "last": words.day(lectures[-1].get("started_at")),
+                "first": words.day(shown[0].get("started_at")),
+                "last": words.day(shown[-1].get("started_at")),
                 "svg": history(
                     name,
                     dots,

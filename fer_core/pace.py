@@ -88,13 +88,16 @@ def _facts(story: Story, spoken: Transcript, rates: FloatArray) -> list[tuple[st
             ),
         ),
     ]
+    silences = [words("pace.no_pauses")]
     if pauses := spoken.pauses():
         start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
-        value = words("pace.pauses_value", n=len(pauses))
         longest = words("pace.longest", duration=words.duration(end - start), time=words.at(start))
-        facts.append((words("pace.pauses", least=words.whole(PAUSE_S)), f"{value}; {longest}"))
-    else:
-        facts.append((words("pace.pauses", least=words.whole(PAUSE_S)), words("pace.no_pauses")))
+        silences = [words("pace.pauses_value", n=len(pauses)), longest]
+    # No pauses: nobody had begun, or all was said.
+    for start, end in spoken.silent_ends(seconds):
+        key = "pace.silent_before" if start == 0 else "pace.silent_after"
+        silences.append(words(key, duration=words.duration(end - start), time=words.at(start)))
+    facts.append((words("pace.pauses", least=words.whole(PAUSE_S)), "; ".join(silences)))
     if spoken.named:
         turns = sum(cue.turn for cue in spoken.cues)
         facts.append((words("pace.turns"), words("pace.turns_value", n=turns)))

@@ -245,7 +245,7 @@ def _cut_short(job: Job, observations: Observations) -> InputError | None:
     return InputError(
         f"{job.source.path.name!r} declares {job.info.duration_s_from_header:.0f} s, but its "
         f"pictures end after {end_s:.0f} s.",
-        hint="The file is cut off or its copy incomplete; the seconds before are kept.",
+        hint="Copy the recording again from where it was made; the next run reads it anew.",
     )
 
 

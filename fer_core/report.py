@@ -134,6 +134,9 @@ def lecture_page(
         absent = {name for name in _OPTIONAL if not values[name]}
         if story.presence:
             absent.add("expressions")
+        # What to do about a class is no advice where there was none.
+        if not story.lecture.faces.any():
+            absent.add("next")
         values["sections"] = [name for name in _SECTIONS if name not in absent]
     return _render("lecture.html.j2", story.words, values)
 
@@ -172,7 +175,7 @@ def _figures(story: Story) -> dict[str, Any]:
         "groups": figures.groups_figure(story, columns, rows) if expressions else None,
         "seven": figures.seven_figure(story, columns, rows) if expressions else None,
         "expressions": figures.expression_rows(story) if expressions else [],
-        "readout": _island(readout(story, columns)),
+        "readout": _island(readout(story, columns.step_s)),
     }
 
 

@@ -16,6 +16,7 @@ from fer_core.pace import quote
 from fer_core.policy import PROHIBITED, SENSIBLE_GROUP
 from fer_core.story import (
     Story,
+    missing_s,
     people_text,
     share_texts,
     span,
@@ -35,7 +36,8 @@ Pairs = list[tuple[str, str]]
 def header(story: Story) -> dict[str, Any]:
     """Return title, course, date and length of the lecture."""
     facts, words = story.facts, story.words
-    length = facts.get("duration_s_from_content") or len(story.lecture) or None
+    # Every length on the page counts the seconds begun, as the tables do.
+    length = len(story.lecture) or facts.get("duration_s_from_content")
     status = facts.get("status")
     return {
         "title": facts.get("title") or facts.get("source_name") or words("page.untitled"),
@@ -83,7 +85,8 @@ def notice(story: Story) -> dict[str, Any]:
         grounds.append((words("notice.per_person"), words(f"notice.{which}", reason=reason)))
     if facts.get("min_group") and not failed:
         least = int(facts["min_group"])
-        kind = "group_value" if least >= SENSIBLE_GROUP else "group_small"
+        kind = "group_presence" if story.presence else "group_value"
+        kind = kind if least >= SENSIBLE_GROUP else "group_small"
         grounds.append((words("notice.group"), words(f"notice.{kind}", n=least)))
     return {
         "what": ""
@@ -96,12 +99,27 @@ def notice(story: Story) -> dict[str, Any]:
         ],
         "presence_why": words(f"banner.presence_{'eu' if _prohibited(story) else 'chosen'}"),
         "synthetic": bool(facts.get("synthetic")),
-        # Nobody can be asked who does not exist.
-        "no_consent": not facts.get("consent") and not facts.get("synthetic"),
+        # Nobody can be asked who does not exist, or of whom nothing was seen.
+        "no_consent": not facts.get("consent")
+        and not facts.get("synthetic")
+        and bool(story.lecture.faces.any()),
         "status": facts.get("status"),
+        "more": words("banner.failed_more") if failed else _kept(story),
         "error": facts.get("error_message"),
         "hint": facts.get("error_hint"),
     }
+
+
+def _kept(story: Story) -> str:
+    """Say what of a recording that could be used in part is there, and how the rest is shown."""
+    words, length = story.words, len(story.lecture)
+    told = [words("banner.partial_more")]
+    if story.lecture.count("no_picture"):
+        told.append(words("banner.partial_gap"))
+    if missing := missing_s(story.facts):
+        declared = words.duration(length + missing)
+        told.append(words("banner.partial_end", end=words.at(length), declared=declared))
+    return " ".join(told)
 
 
 def _exclusions(story: Story) -> str:
@@ -138,6 +156,9 @@ def _sentence(story: Story) -> str:  # noqa: PLR0911  one return a case
     if not n:
         return words("minute.sentence_empty")
     values: dict[str, str] = {"duration": words.duration(n)}
+    if missing := missing_s(story.facts):
+        whole = words.duration(n + missing)
+        values["duration"] = words("minute.first", duration=values["duration"], whole=whole)
     if lecture.count("no_picture") == n:
         return words("minute.sentence_no_picture", **values)
     if not len(lecture.people()):
@@ -163,12 +184,14 @@ def _headline(story: Story) -> list[dict[str, Any]]:
     """Return the tiles: name, number, and the parts it is made of."""
     words, lecture = story.words, story.lecture
     n, covered, people = len(lecture), lecture.count("values"), lecture.people()
+    missing = missing_s(story.facts)
+    unread = words.duration(missing)
     tiles: list[dict[str, Any]] = [
         {
             "name": words("minute.covered_presence" if story.presence else "minute.covered"),
-            "number": words.percent(covered / n),
+            "number": words.percent(covered / (n + missing)),
             "parts": [
-                words("minute.covered_parts", n=words.whole(covered), all=words.whole(n)),
+                words("minute.covered_parts", n=words.whole(covered), all=words.whole(n + missing)),
                 *(
                     words(
                         "minute.covered_not",
@@ -178,6 +201,7 @@ def _headline(story: Story) -> list[dict[str, Any]]:
                     for state in STATES[1:]
                     if lecture.count(state)
                 ),
+                *([words("minute.covered_end", duration=unread)] if missing else []),
             ],
         }
     ]
@@ -277,6 +301,8 @@ def trust(story: Story) -> Pairs:
         value = words("trust.read_none")
     elif story.presence:
         value = words("trust.read_presence", n=words.whole(found))
+    elif read == found:
+        value = words("trust.read_all", n=found)
     else:
         value = words("trust.read_value", share=words.percent(read / found), n=words.whole(found))
     rows.append((words("trust.read"), value))
@@ -310,13 +336,14 @@ def _length(story: Story) -> str:
     declared = story.facts.get("duration_s_from_header")
     if content is None:
         return words("trust.length_unknown")
+    length = words.duration(len(story.lecture) or content)
     if declared is None:
         key = "live" if story.facts.get("container") == "live" else "no_header"
-        return words(f"trust.length_{key}", content=words.duration(content))
+        return words(f"trust.length_{key}", content=length)
     # A header rounds, and the last frame's own length counts or does not: up to a second.
     same = abs(content - declared) <= 1
     return words(
         "trust.length_same" if same else "trust.length_differs",
-        content=words.duration(content),
+        content=length,
         header=words.duration(declared),
     )

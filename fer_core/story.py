@@ -98,6 +98,16 @@ def facts_of(row: Mapping[Any, Any]) -> Facts:
     return facts
 
 
+def missing_s(facts: Facts) -> int:
+    """Return how many seconds of what a cut-off recording declares were not read, at its end."""
+    declared = facts.get("duration_s_from_header")
+    if facts.get("status") != "partial" or declared is None:
+        return 0
+    # A header rounds, and the last frame's own length counts or does not.
+    missing = round(declared) - int(facts.get("seconds") or 0)
+    return missing if missing > 1 else 0
+
+
 def moments_of(table: pd.DataFrame) -> list[Moment]:
     """Return the moments of one recording, the clearest first."""
     rows = table.sort_values("rank", kind="stable").to_dict("records")
@@ -202,20 +212,30 @@ def weights_of(story: Story) -> dict[str, float]:
     return weights if max(weights.values()) > 0 else {}
 
 
+def counts_as(weights: dict[str, float]) -> dict[str, str]:
+    """Write what a face of each expression alone counts in the index: its weight by the largest."""
+    most = max(weights.values(), default=1)
+    return {name: f"{round(weight / most, 2):g}" for name, weight in weights.items()}
+
+
 def share_texts(words: Wording, names: Sequence[str], shares: Sequence[float]) -> dict[str, str]:
     """Write shares of a whole in percent, adding up to 100; what is there is never '0 %'."""
+    texts = {name: words.hundredths(share) for name, share in zip(names, shares, strict=True)}
     rounded = rounded_parts([100 * share for share in shares], 1)
-    return {
-        name: words("units.percent", n=f"{whole:.0f}" if whole or not share else "<1")
-        for name, whole, share in zip(names, rounded, shares, strict=True)
+    # What is nearly nothing or nearly all reads the same here as where it stands alone.
+    texts |= {
+        name: f"{whole:.0f}"
+        for name, whole in zip(names, rounded, strict=True)
+        if texts[name].isdecimal()
     }
+    return {name: words("units.percent", n=text) for name, text in texts.items()}
 
 
 def state_name(story: Story, state: str) -> str:
     """Return the name of one of ``STATES`` as this page calls it."""
-    if state == "values" and story.presence:
-        return story.words("states.values_presence")
-    return story.words(f"states.{state}", n=str(story.facts.get("min_group") or 1))
+    # Where nobody is read, being seen is enough.
+    kind = f"{state}_presence" if story.presence and state in ("values", "withheld") else state
+    return story.words(f"states.{kind}", n=str(story.facts.get("min_group") or 1))
 
 
 def people_text(words: Wording, count: float) -> str:

@@ -203,9 +203,10 @@ class Lecture:
 
     def people(self) -> FloatArray:
         """Return people visible in every second with a picture that was not left out."""
-        return self.faces[self._looked_at()]
+        return self.faces[self.looked_at()]
 
-    def _looked_at(self) -> NDArray[np.bool_]:
+    def looked_at(self) -> NDArray[np.bool_]:
+        """Return which seconds have a picture that was not left out, ``(n,)``."""
         # Where the picture was left out, nobody looked: that is not an empty room.
         return (self.frames > 0) & (self.state != STATES.index("left_out"))
 
@@ -249,7 +250,7 @@ class Lecture:
         step = max(1, math.ceil(n / MOST_COLUMNS))
         calm_s = calm_s or (60 if n >= CALM_FROM_S else 10)
         share_s = 10 if step == 1 else 60  # several seconds a pixel: 10 s would only flicker
-        seen = np.where(self._looked_at(), self.faces, math.nan)
+        seen = np.where(self.looked_at(), self.faces, math.nan)
         return Columns(
             seconds=n,
             step_s=step,

@@ -168,10 +168,25 @@ class Transcript:
     def pauses(self) -> list[tuple[float, float]]:
         """Return ``(start, end)`` of the silences between the stretches of speech, in seconds."""
         spoken = self.speech()
-        silences = [(one[1], other[0]) for one, other in pairwise(spoken)]
+        return self._silent([(one[1], other[0]) for one, other in pairwise(spoken)])
+
+    def silent_ends(self, seconds: int) -> list[tuple[float, float]]:
+        """Return ``(start, end)`` of the silences before the first and after the last speech.
+
+        Args:
+            seconds: length of the recording.
+        """
+        spoken = self.speech()
+        if not spoken:
+            return []
+        ends = [(0.0, spoken[0][0]), (spoken[-1][1], float(seconds))]
+        return self._silent([(start, end) for start, end in ends if end - start >= PAUSE_S])
+
+    def _silent(self, gaps: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        """Return those of the ``(start, end)`` that no part of is left out."""
         return [
             (start, end)
-            for start, end in silences
+            for start, end in gaps
             if not any(end > begin and start < stop for begin, stop in self.left_out)
         ]
 

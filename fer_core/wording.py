@@ -92,11 +92,15 @@ class Wording:
 
     def percent(self, share: float) -> str:
         """Write a share; never '0 %' of what is there, nor '100 %' with a part missing."""
+        return self("units.percent", n=self.hundredths(share))
+
+    def hundredths(self, share: float) -> str:
+        """Write a share without its unit: 12, and <1 or >99 for what is nearly nothing or all."""
         if 0 < share < _LEAST_PERCENT:
-            return self("units.percent", n="<1")
+            return "<1"
         if 1 - _LEAST_PERCENT < share < 1:
-            return self("units.percent", n=">99")
-        return self("units.percent", n=f"{100 * share:.0f}")
+            return ">99"
+        return f"{100 * share:.0f}"
 
     def at(self, second: float) -> str:
         """Write a position in the recording: 02:05, 1:02:05."""

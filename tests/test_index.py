@@ -12,6 +12,8 @@ from fer_core.wording import clean
 from tests import pages, tables
 from tests.pages import NASTY
 
+MEANS = dict(zip(tables.MEAN, (0.7, 0.6, 0.8), strict=True))
+
 
 def test_hostile_text_in_the_index_is_shown_and_nothing_else() -> None:
     rows = tables.recordings(3)
@@ -68,9 +70,9 @@ def test_a_failure_without_a_date_is_not_among_the_oldest(monkeypatch: pytest.Mo
 def test_the_index_shows_what_each_lecture_came_to() -> None:
     rows = tables.recordings(2, courses=1)
     rows["status"] = ["done", "failed"]
-    rows["seconds"], rows["seconds_scored"] = 1000, 250
+    rows["seconds"], rows["seconds_scored"] = 3600, 900
     rows["people_median"], rows["engagement_mean"] = [7.0, None], [0.625, None]
-    rows["duration_s_from_content"], rows["words_per_minute"] = 3600.0, [141.4, None]
+    rows["words_per_minute"] = [141.4, None]
     rows["error_message"], rows["error_hint"] = [None, "Not a video."], [None, "Open it."]
     ids = list(rows["recording_id"])
     root = pages.check(
@@ -132,3 +134,41 @@ def test_a_history_begins_with_the_first_lecture_that_is_drawn(
     assert [day for day in days if day in text] == [days[5], days[7]]
     assert "3 lectures, mean engagement index" in text
     assert "0.01" not in text
+
+
+@pytest.mark.parametrize(
+    ("short", "shown"),
+    [
+        ({"seconds": 94, "seconds_scored": 94}, "–"),  # 30 s, 5 s beside it and 60 s around it
+        ({"seconds": 95, "seconds_scored": 95}, "0"),
+        ({"people_max": 4, "min_group": 1}, "–"),
+        ({"people_max": 8, "min_group": 9}, "–"),
+        ({"people_max": 5, "min_group": 1}, "0"),
+    ],
+)
+def test_where_moments_could_not_be_looked_for_none_are_counted(
+    short: dict[str, int], shown: str
+) -> None:
+    rows = tables.recordings(1).assign(status="done", people_max=20, min_group=5, **MEANS)
+    root = pages.check(report.index_page(rows.assign(**short), moments_by_id={}))
+
+    cells = [pages.text_of(cell) for cell in next(next(root.iter("tbody")).iter("tr"))]
+    assert cells[6] == shown
+
+
+def test_an_index_of_presence_alone_has_no_column_that_is_never_filled() -> None:
+    rows = tables.recordings(3).assign(status="done")
+    assert "Could be read" in report.index_page(rows, moments_by_id={})
+    html = report.index_page(rows.assign(mode="presence"), moments_by_id={})
+    pages.check(html)
+    assert "Could be read" not in html
+
+
+def test_a_history_is_dated_by_the_lectures_that_have_a_dot() -> None:
+    rows = tables.recordings(5, courses=1).assign(status="done", **MEANS)
+    rows.loc[[0, 4], list(tables.MEAN)] = None
+    text = pages.text_of(
+        pages.by_id(pages.check(report.index_page(rows, moments_by_id={})), "courses")
+    )
+    days = [f"{when:%Y-%m-%d}" for when in rows["started_at"]]
+    assert [day for day in days if day in text] == [days[1], days[3]]

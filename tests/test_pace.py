@@ -48,6 +48,9 @@ def test_pace_comes_from_the_transcript_and_is_absent_without_one():
     assert "3 pauses" not in text
     assert "2 pauses" in text
     assert "the longest 3\u00a0min 20\u00a0s, at 01:40" in text
+    # The first word is at 1 s, the last ends at 310 s.
+    assert "before the first word" not in text
+    assert "4\u00a0min 50\u00a0s of silence after the last word, from 05:10 on" in text
     assert "the speaker changed 2 times" in text
     table = next(e for e in pages.by_id(root, "pace").iter() if e.tag == "tbody")
     assert len(list(table)) == 10
@@ -61,12 +64,25 @@ def test_what_was_left_out_is_no_silence():
     text = pages.text_of(pages.by_id(root, "pace"))
     assert "120 while somebody spoke, 120 over all that was not left out" in text
     assert "100\u00a0% of the time" in text
+    assert "of silence" not in text
     cells = [
         [pages.text_of(cell).strip() for cell in row]
         for row in next(e for e in pages.by_id(root, "pace").iter() if e.tag == "tbody")
     ]
     assert cells[0] == ["00:00", "120", "1\u00a0min"]
     assert cells[9] == ["09:00", "–", "–"]
+
+
+def test_silence_at_the_ends_is_told_where_it_was_listened_to():
+    heard = Transcript((Cue(20, 590, "word " * 600, turn=False),))
+    text = pages.text_of(
+        pages.by_id(pages.check(page(tables.seconds(1, 600), transcript=heard)), "pace")
+    )
+    said = "no pause between speech; 20\u00a0s of silence before the first word; "
+    assert f"{said}10\u00a0s of silence after the last word, from 09:50 on" in text
+    half = heard.without([(0, 5)])
+    assert half.silent_ends(600) == [(590, 600)]
+    assert heard.silent_ends(592) == [(0, 20)]
 
 
 @pytest.mark.parametrize("cues", [(), (Cue(900, 910, "after the end", turn=False),)])

@@ -283,7 +283,7 @@ def test_a_chapter_at_no_time_is_refused(night: Night, recording: Path, at: str)
     code, said = night()
 
     assert code == 1
-    assert "sidecar 'lecture.toml' is wrong at 'chapters.0.at'" in said
+    assert "sidecar 'lecture.toml' is wrong at 'chapters', entry 1, 'at': it " in said
 
 
 @pytest.mark.parametrize(

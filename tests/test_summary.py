@@ -45,7 +45,7 @@ def test_a_second_without_an_index_has_no_values_though_some_were_read() -> None
     root = pages.check(drawn(seconds))
 
     text = pages.text_of(pages.by_id(root, "minute")).replace("\u00a0", " ")
-    assert "over the 10 % of seconds that have values" in text
+    assert "over the 10 % of the time that could be read" in text
     assert "30 of 300 s" in text
     assert "too few faces readable" in text
     hatched = {e.get("fill") for e in pages.by_id(root, "curve").iter() if e.get("fill")}

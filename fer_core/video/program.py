@@ -180,9 +180,13 @@ def bare_decode(path: Path, rate_hz: int, ffmpeg: Ffmpeg, limits: Video, threads
 
 
 def name_of(path: Path) -> str:
-    """Return a path fit for a message: names are data, and may hold line ends or worse."""
+    """Return a file's name fit for a message: names are data, and may hold line ends or worse.
+
+    Messages stand on pages, where the folders of a server are nobody's business.
+    """
     return "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(path)
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for char in path.name or str(path)
     )
 
 

@@ -19,12 +19,14 @@
   const read = (second) => {
     const k = Math.floor(second / data.step);
     const parts = [];
+    let lead = `${data.words.mean} `;
     for (const s of data.series) {
       if (s.values[k] === null) continue;
       let text = `${s.name} ${written(s, s.values[k])}`;
       if (s.low && s.low[k] !== null && s.high[k] !== null)
         text += ` (${fill(data.words.range, { low: written(s, s.low[k]), high: written(s, s.high[k]) })})`;
-      parts.push(text);
+      parts.push(s.mean ? lead + text : text);
+      if (s.mean) lead = "";
     }
     if (data.state[k]) parts.push(data.states[data.state[k]]);
     return parts.join(data.words.list);
