@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +45,6 @@ Network = Callable[[NDArray[np.uint8]], Logits]
 
 Begun = tuple[Network, int]
 """A network, and how many faces make a batch of it."""
-
-
-class EmotionClassifier(Protocol):
-    """Anything that reads the expressions of aligned faces."""
-
-    def classify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return calibrated probabilities ``(n, 7)`` of grey crops ``(n, 48, 48)``."""
-        ...
 
 
 class Classifier:

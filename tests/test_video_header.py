@@ -61,7 +61,6 @@ def test_the_header_is_read(folder):
         duration_s_from_header=3.0,
         frame_rate_from_header=Fraction(25),
         stream_index=0,
-        has_audio=True,
         created=datetime(2026, 11, 3, 9, 30, tzinfo=UTC),
         title="Cells; part =2",
         chapters=(Chapter(0.0, 1.5, "Warm-up"), Chapter(1.5, 3.0, "Osmosis")),
