@@ -23,7 +23,7 @@ from fer_core.web.jobs import Jobs
 from fer_core.web.pictures import PictureDesk
 from fer_core.wording import clean, words
 
-# The main navigation, in its order: blueprint, address, title. What is not there is not shown.
+# The main navigation, in its order: blueprint, address, title.
 _ROOMS: Final = (
     ("trial", "/", "Try"),
     ("live", "/live", "Live"),
@@ -117,7 +117,7 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
     def shared() -> dict[str, Any]:
         return {
             "t": words(settings.report.language, settings.report.timezone),
-            "rooms": [room for room in _ROOMS if room[0] in app.blueprints],
+            "rooms": _ROOMS,
             "locked": access.token is not None,
             "version": __version__,
         }

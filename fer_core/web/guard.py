@@ -38,7 +38,7 @@ blueprint: Final = Blueprint("guard", __name__)
 _LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1")
 _LEAST_TOKEN: Final = 20
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN: Final = frozenset({"guard.log_in", "guard.check_token", "home.send_asset", "static"})
+_OPEN: Final = frozenset({"guard.log_in", "guard.check_token", "home.send_asset"})
 
 
 @dataclass(frozen=True, slots=True)

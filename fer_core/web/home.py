@@ -13,7 +13,6 @@ blueprint: Final = Blueprint("home", __name__)
 
 _ASSETS: Final = {
     "page.css": "page.css",
-    "page.js": "page.js",
     "web.css": "web/web.css",
     "web.js": "web/web.js",
     "live.js": "web/live.js",

@@ -17,7 +17,6 @@
   const say = (text) => { if ($("state").textContent !== text) $("state").textContent = text; };
   const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
   const percent = (share) => `${Math.round(100 * share)} %`;
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
   class Refused extends Error {
     constructor(problem, retryAfter) {
