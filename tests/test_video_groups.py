@@ -20,7 +20,6 @@ from tests.clips import (
     RECIPES,
     REORDERED,
     WHOLE,
-    Library,
     ffmpeg,
     look,
     steady,
@@ -29,11 +28,6 @@ from tests.clips import (
 
 ALL = Video(skip_unneeded=False)
 SOME = Video()
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return Library(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from tests.clips import (
     H264,
     RECIPES,
     WHOLE,
-    Library,
     ffmpeg,
     look,
     numbers,
@@ -30,14 +29,9 @@ from tests.clips import (
 SMALL = (160, 128)
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    return Library(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="session")
-def folder(library):
-    return library.folder
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("clips")
 
 
 def test_the_header_is_read(folder):

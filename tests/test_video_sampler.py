@@ -27,7 +27,6 @@ from tests.clips import (
     SOUND,
     STEADY,
     WHOLE,
-    Library,
     draw_number,
     ffmpeg,
     look,
@@ -41,14 +40,9 @@ from tests.clips import (
 SMALL = (160, 128)
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    return Library(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="session")
-def folder(library):
-    return library.folder
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("clips")
 
 
 def length_s(times):
