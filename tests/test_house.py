@@ -70,7 +70,8 @@ def names_of(node: ast.stmt) -> list[str]:
         case _:
             return []
     parts = (part for target in targets for part in ast.walk(target))
-    return [part.id for part in parts if isinstance(part, ast.Name)]
+    # In `Image.MAX_IMAGE_PIXELS = 1` the name is only looked up.
+    return [p.id for p in parts if isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store)]
 
 
 def matches(pattern: re.Pattern[str]) -> list[str]:
