@@ -41,6 +41,7 @@ help:
 	@echo "make bench-live  what 1, 9 and 25 faces before a live camera cost, for one viewer and four"
 	@echo "make bench-workers  what a second worker gives, on processes and on dask (ARGS='--minutes 10')"
 	@echo "make capacity  simulates nights of many recordings (ARGS='--recordings 10000 --cores 300')"
+	@echo "make prefect-load  counts the requests that runs and open pages send to Prefect"
 	@echo "make chaos   kills runs at random moments and compares what the next run makes of it (ARGS=100)"
 	@echo "make fuzz    runs the night over mutated recordings (ARGS=2000)"
 	@echo "make soak    reads six hours of video and watches the memory (ARGS=6)"

@@ -339,7 +339,7 @@ def _read_sidecar(path: Path) -> Sidecar:
 
 def _wrong(path: Path, first: ErrorDetails) -> InputError:
     """Say in plain words what a sidecar's first mistake is."""
-    at, kind = first["loc"], first["type"]
+    at, kind = [*first["loc"]], first["type"]
     where = ", ".join(f"entry {k + 1}" if isinstance(k, int) else f"'{k}'" for k in at)
     if kind == "extra_forbidden":
         parts = {"chapters": SidecarChapter, "exclude": Exclusion}

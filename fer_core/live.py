@@ -127,11 +127,6 @@ class View:
             reads = segment.classifier(self.model, mirror=self._settings.classification.mirror)
             reads.classify(np.zeros((1, FACE_SIZE_PX, FACE_SIZE_PX), np.uint8))
 
-    @property
-    def is_recording(self) -> bool:
-        """Say whether what is seen is collected."""
-        return self._tape is not None
-
     def see(self, data: bytes, captured_s: float) -> Seen:
         """Look at one picture.
 

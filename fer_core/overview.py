@@ -108,11 +108,7 @@ def _night(
 ) -> list[dict[str, Any]]:
     by_id = {str(facts.get("recording_id")): facts for facts in every}
     runs: list[dict[str, Any]] = []
-    for entry in last_night:
-        facts = by_id.get(entry)
-        if facts is None:
-            runs.append({"name": "", "status": "", "reason": clean(entry, _LONGEST_REASON)})
-            continue
+    for facts in (by_id[name] for name in last_night if name in by_id):
         status = str(facts.get("status"))
         reason = " ".join(str(facts.get(f"error_{part}") or "") for part in ("message", "hint"))
         runs.append(

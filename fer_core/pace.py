@@ -6,7 +6,6 @@ Values, sentences and its figure; from the transcript alone, so that it says not
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,11 +16,11 @@ from fer_core.figure import Cell, Figure, Table, measured, moment_cell
 from fer_core.samples import swatch
 from fer_core.story import Story, span
 from fer_core.svg import FloatArray
-from fer_core.transcript import PAUSE_S, Cue, Transcript
+from fer_core.transcript import PAUSE_S, Transcript
 
 _MOST_AROUND: Final = 160
 
-AROUND_S: Final = 20
+_AROUND_S: Final = 20
 """How far around a moment its quote reaches, seconds."""
 
 
@@ -48,17 +47,12 @@ class Quote:
 
 def quote(story: Story, start_s: float, end_s: float, most: int = 900) -> Quote:
     """Return what was said in a part of the lecture and 20 s around it, ``most`` letters of it."""
-    cues = story.transcript.cues if story.transcript else ()
-
-    def said(wanted: Callable[[Cue], bool]) -> str:
-        return " ".join(cue.text for cue in cues if wanted(cue))
-
-    before = said(lambda cue: start_s - AROUND_S < cue.end_s <= start_s)
-    during = said(lambda cue: cue.end_s > start_s and cue.start_s < end_s)
-    after = said(lambda cue: end_s <= cue.start_s < end_s + AROUND_S)
+    spoken = story.transcript or Transcript(())
+    before = " ".join(cue.text for cue in spoken.cues if start_s - _AROUND_S < cue.end_s <= start_s)
+    after = " ".join(cue.text for cue in spoken.cues if end_s <= cue.start_s < end_s + _AROUND_S)
     if len(before) > _MOST_AROUND:
         before = f"…{before[-_MOST_AROUND:].partition(' ')[2]}"
-    return Quote(before, _cut(during, most), _cut(after, _MOST_AROUND))
+    return Quote(before, _cut(spoken.said(start_s, end_s), most), _cut(after, _MOST_AROUND))
 
 
 def _cut(text: str, most: int) -> str:

@@ -50,7 +50,6 @@ class VideoInfo:
         duration_s_from_header: what the header declares, in seconds; may be wrong or absent.
         frame_rate_from_header: average frames a second; may be wrong or absent.
         stream_index: the video stream used, by ffmpeg's index within the file.
-        has_audio: whether an audio stream exists.
         created: creation time in the container, UTC.
         title: title in the container.
         chapters: chapters in the container.
@@ -65,7 +64,6 @@ class VideoInfo:
     duration_s_from_header: float | None
     frame_rate_from_header: Fraction | None
     stream_index: int
-    has_audio: bool
     created: datetime | None = None
     title: str | None = None
     chapters: tuple[Chapter, ...] = ()

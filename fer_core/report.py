@@ -194,9 +194,8 @@ def index_page(
         recordings: rows of ``recordings`` with ``course``, ``month`` and ``page`` (address
             relative to the index, or None) added.
         moments_by_id: number of moments of each recording that has any.
-        last_night: ids of the recordings worked on in the last run, in its order; an entry that
-            is no recording's id is shown as it stands, such as an error before any was read.
-            None if there was no run yet.
+        last_night: ids of the recordings worked on in the last run, in its order; None if there
+            was no run yet. One that is not among the rows any more is not shown.
         night_at: when that run ended, ISO 8601.
         kept_days: how long tables and pages are kept; None for no end.
         text: what it is written in; English and UTC by default.

@@ -15,9 +15,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fer_core.address import bucket_and_key, is_url
-from fer_core.guests import Live, Web
 from fer_core.records import EMOTIONS
-from fer_core.rights import Deployment, Privacy, Retention, Section
+from fer_core.settings_privacy import Deployment, Privacy, Retention
+from fer_core.settings_section import Section
+from fer_core.settings_web import Live, Web
 
 ENV_PREFIX: Final = "LECTUREPULSE_"
 
@@ -257,6 +258,7 @@ class Run(Section):
         description="Recordings worked on at once. Default: 1 with processes, 4 on a cluster.",
     )
     retries: int = Field(2, ge=0, le=10, description="Further tries after a passing fault.")
+    retry_delay_s: float = Field(5, ge=0, description="Pause before the first of them, seconds.")
     retry_failed: bool = Field(
         False, description="Also try recordings again that failed before and have not changed."
     )
@@ -270,7 +272,6 @@ class Run(Section):
         allow_inf_nan=False,
         description="A run that takes longer is ended in good order; the next goes on.",
     )
-    retry_delay_s: float = Field(5, ge=0, description="Pause before the first of them, seconds.")
 
 
 _CHANGES_RESULTS: Final = (

@@ -151,10 +151,10 @@ def look(path: Path) -> VideoInfo:
 
 
 def take(
-    info: VideoInfo, segment: Segment = WHOLE, rate_hz: int = 1, **options: Any
+    info: VideoInfo, segment: Segment = WHOLE, rate_hz: int = 1
 ) -> tuple[dict[int, NDArray[np.uint8]], Sampler]:
     """Sample a segment to its end; return its pictures by sample, and the spent sampler."""
-    with Sampler(info, segment, rate_hz, find_ffmpeg(None), LIMITS, **options) as frames:
+    with Sampler(info, segment, rate_hz, find_ffmpeg(None), LIMITS) as frames:
         images = {frame.sample: frame.image for frame in frames}
     return images, frames
 

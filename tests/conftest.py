@@ -15,6 +15,7 @@ import pytest
 from fer_core import cli, report, stopping
 from tests import clips, pages
 
+Program = Callable[..., tuple[int, str, str]]
 Command = Callable[..., tuple[int, str]]
 
 
@@ -80,6 +81,12 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """Recordings of every kind with known truth, each made when a test first asks for it."""
+    return clips.Library(tmp_path_factory.mktemp("library"))
+
+
+@pytest.fixture(scope="session")
 def migrated(tmp_path_factory):
     """A home of Prefect with its database, made once: that takes longer than a server's start."""
     shared = tmp_path_factory.getbasetemp()
@@ -113,38 +120,42 @@ def inbox(tmp_path, clip):
 
 
 @pytest.fixture
-def night(monkeypatch, capsys, tmp_path):
-    """Run over that inbox in this process; give exit code and everything said."""
+def program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Program:
+    """Run the program in this process, in the test's folder; give exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
     # A single segment is looked at in this process; workers would only be started and ended.
     monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
-    # The limit's own message would come first.
-    monkeypatch.setenv("LECTUREPULSE_RUN__MIN_FREE_MB", "0")
 
-    def run(out="out"):
-        given = ("run", "inbox", "--out", out, "--jurisdiction", "IN", "--no-prefect")
+    def run(*words: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
-            cli.main(given)
+            cli.main([*map(str, words)])
         captured = capsys.readouterr()
-        return int(str(ended.value.code)), captured.out + captured.err
+        return int(str(ended.value.code)), captured.out, captured.err
 
     return run
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """Run a command on the folder ``out`` in this process; give exit code and all it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
-    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
+def command(program: Program) -> Command:
+    """Run a command on the folder ``out``; give exit code and everything said."""
 
-    def run(*words: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*words, "--out", "out"])
-        captured = capsys.readouterr()
-        return int(str(ended.value.code)), captured.out + captured.err
+    def run(*words: str, out: str = "out") -> tuple[int, str]:
+        code, said, errors = program(*words, "--out", out)
+        return code, said + errors
+
+    return run
+
+
+@pytest.fixture
+def night(monkeypatch: pytest.MonkeyPatch, command: Command) -> Command:
+    """Run over ``inbox`` into the folder ``out``; give exit code and everything said."""
+    # The limit's own message would come first.
+    monkeypatch.setenv("LECTUREPULSE_RUN__MIN_FREE_MB", "0")
+
+    def run(*more: str, out: str = "out") -> tuple[int, str]:
+        return command("run", "inbox", "--jurisdiction", "IN", "--no-prefect", *more, out=out)
 
     return run

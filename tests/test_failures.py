@@ -4,40 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from fer_core import cli, failures, inbox, pipeline, video
+from fer_core import failures, inbox, pipeline, video
 from fer_core.errors import InputError, StoreError, TransientError
 from fer_core.folder import need_space
 from fer_core.settings import Discovery, Video
 from fer_core.store import Store
 from fer_core.wording import words
 from tests import clips
+from tests.conftest import Command
 
-Night = Callable[..., tuple[int, str]]
 
-
-@pytest.fixture
-def night(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Night:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
-    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
+@pytest.fixture(autouse=True)
+def _inbox(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
-
-    def run(*more: str) -> tuple[int, str]:
-        given = ("run", "inbox", "--out", "out", "--jurisdiction", "IN", "--no-prefect")
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*given, *more])
-        captured = capsys.readouterr()
-        return int(str(ended.value.code)), captured.out + captured.err
-
-    return run
 
 
 def store(tmp_path: Path) -> Store:
@@ -50,7 +34,9 @@ def broken(tmp_path: Path, content: bytes = b"this is no video") -> Path:
     return path
 
 
-def test_a_failure_keeps_the_title_and_the_day_that_are_known(night: Night, tmp_path: Path) -> None:
+def test_a_failure_keeps_the_title_and_the_day_that_are_known(
+    night: Command, tmp_path: Path
+) -> None:
     path = broken(tmp_path)
     named = path.with_name("GMT20261109-080000_Recording_gallery_1280x720.mp4")
     named.write_bytes(b"this is no video")
@@ -72,7 +58,9 @@ def test_a_failure_keeps_the_title_and_the_day_that_are_known(night: Night, tmp_
     assert sorted(store(tmp_path).all("recordings")["month"]) == ["2026-09", "2026-11"]
 
 
-def test_a_failure_is_not_tried_again_until_the_file_changes(night: Night, tmp_path: Path) -> None:
+def test_a_failure_is_not_tried_again_until_the_file_changes(
+    night: Command, tmp_path: Path
+) -> None:
     path = broken(tmp_path)
     assert night()[0] == 1
 
@@ -90,7 +78,7 @@ def test_a_failure_is_not_tried_again_until_the_file_changes(night: Night, tmp_p
     assert night()[0] == 1
 
 
-def test_a_clock_far_ahead_or_behind_ends_no_night(night: Night, tmp_path: Path) -> None:
+def test_a_clock_far_ahead_or_behind_ends_no_night(night: Command, tmp_path: Path) -> None:
     """Three hundred years are more nanoseconds than a column holds."""
     ahead, behind = 10_413_792_000, -10_413_792_000
     os.utime(broken(tmp_path), (ahead, ahead))
@@ -105,7 +93,7 @@ def test_a_clock_far_ahead_or_behind_ends_no_night(night: Night, tmp_path: Path)
 
 
 def test_a_failed_recording_says_what_is_on_record(
-    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    night: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LECTUREPULSE_DEPLOYMENT__CONSENT", "Everybody signed form 7.")
     monkeypatch.setenv("LECTUREPULSE_PRIVACY__PER_PERSON", "true")
@@ -124,13 +112,13 @@ def test_a_failed_recording_says_what_is_on_record(
 
 
 @pytest.mark.parametrize("flag", ["--retry-failed", "--force"])
-def test_a_failure_is_tried_again_when_asked(night: Night, tmp_path: Path, flag: str) -> None:
+def test_a_failure_is_tried_again_when_asked(night: Command, tmp_path: Path, flag: str) -> None:
     broken(tmp_path)
     assert [night()[0], night()[0], night(flag)[0], night()[0]] == [1, 0, 1, 0]
 
 
 def test_a_failure_is_tried_again_after_an_update(
-    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    night: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken(tmp_path)
     assert [night()[0], night()[0]] == [1, 0]
@@ -139,7 +127,7 @@ def test_a_failure_is_tried_again_after_an_update(
 
 
 def test_a_fault_that_may_pass_is_tried_every_night(
-    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    night: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips.write_clip(tmp_path / "inbox" / "good.mp4", clips.steady(Fraction(5), 3))
 
@@ -154,7 +142,7 @@ def test_a_fault_that_may_pass_is_tried_every_night(
     assert list(store(tmp_path).all("recordings")["status"]) == ["done"]
 
 
-def test_a_failure_leaves_a_log_that_goes_with_it(night: Night, tmp_path: Path) -> None:
+def test_a_failure_leaves_a_log_that_goes_with_it(night: Command, tmp_path: Path) -> None:
     path = broken(tmp_path)
     night()
 
@@ -172,7 +160,7 @@ def test_a_failure_leaves_a_log_that_goes_with_it(night: Night, tmp_path: Path) 
 
 
 def test_no_more_than_the_longest_duration_is_read(
-    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    night: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips.write_clip(tmp_path / "inbox" / "long.mp4", clips.steady(Fraction(5), 12))
     monkeypatch.setenv("LECTUREPULSE_VIDEO__MAX_DURATION_S", "7")
@@ -187,7 +175,7 @@ def test_no_more_than_the_longest_duration_is_read(
 
 
 def test_a_file_that_is_too_large_is_refused(
-    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    night: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (tmp_path / "inbox" / "huge.mp4").open("wb") as file:
         file.truncate(3_000_000)
@@ -200,7 +188,7 @@ def test_a_file_that_is_too_large_is_refused(
 
 
 def test_with_too_little_space_nothing_is_begun(
-    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    night: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips.write_clip(tmp_path / "inbox" / "good.mp4", clips.steady(Fraction(5), 3))
     monkeypatch.setenv("LECTUREPULSE_RUN__MIN_FREE_MB", str(10**12))

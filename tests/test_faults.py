@@ -132,7 +132,7 @@ def test_a_disk_that_is_full_at_any_write_loses_nothing(
     assert night()[0] == 0
     assert list(store.all("recordings")["seconds"]) == [7]
     again = tmp_path / "again"
-    assert night("again")[0] == 0
+    assert night(out="again")[0] == 0
     assert contents(tmp_path / "out") == contents(again)
 
 
@@ -205,7 +205,7 @@ def test_a_damaged_work_file_is_made_again(
     work.write_bytes(data)
     assert night()[0] == 0
     again = tmp_path / "again"
-    assert night("again")[0] == 0
+    assert night(out="again")[0] == 0
     assert contents(tmp_path / "out") == contents(again)
 
 

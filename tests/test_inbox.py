@@ -17,7 +17,6 @@ from fer_core.store import Place, Store
 from tests.factories import examples
 
 NOW = 1_800_000_000.0
-LONG_AGO = NOW - 86_400
 
 
 @pytest.fixture

@@ -18,11 +18,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from fer_core import audit, cli, segment
+from fer_core import audit, segment
 from fer_core.records import THUMBNAIL_PX
 from fer_core.schema import TABLES
 from fer_core.store import Store
 from tests import clips, pages
+from tests.conftest import Command
 
 REPO = Path(__file__).resolve().parent.parent
 EXAMPLE = next((REPO / "examples").rglob("*.mp4"))
@@ -45,23 +46,17 @@ def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def night(
     tmp_path: Path,
     lesson: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> Night:
     """Read the class under a jurisdiction, with a sidecar; return the folder of the results."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
-    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
     inbox = tmp_path / "inbox" / "maths"
     inbox.mkdir(parents=True)
     (inbox / "lesson.mp4").write_bytes(lesson.read_bytes())
 
     def run(*words: str, sidecar: str = "", out: str = "out", code: int = 0) -> Path:
         (inbox / "lesson.toml").write_text(sidecar)
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["run", "inbox", "--out", out, "--no-prefect", *words])
-        said = capsys.readouterr()
-        assert ended.value.code == code, said
+        ended, said = command("run", "inbox", "--no-prefect", *words, out=out)
+        assert ended == code, said
         return tmp_path / out
 
     return run

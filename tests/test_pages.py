@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fer_core import cli
 from fer_core.schema import SCHEMA_VERSION
 from fer_core.store import Store, Worked
 from tests import clips, pages
+from tests.conftest import Command
 
 SIDECAR = """course = "maths"
 chapters = [{ at = "0:10", title = "Proof" }, { at = 2, title = "Idea" }]
 """
 SAID = "WEBVTT\n\n00:01.000 --> 00:05.000\nAda: one two three four\n"
-
-Night = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -43,24 +40,6 @@ def recording(tmp_path: Path, slides: bytes) -> Path:
     return path
 
 
-@pytest.fixture
-def night(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Night:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
-    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
-
-    def run(*command: str) -> tuple[int, str]:
-        given = command or ("run", "inbox", "--jurisdiction", "IN", "--no-prefect")
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*given, "--out", "out"])
-        captured = capsys.readouterr()
-        return int(str(ended.value.code)), captured.out + captured.err
-
-    return run
-
-
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "out")
 
@@ -75,7 +54,7 @@ def index(tmp_path: Path) -> str:
     return pages.text_of(pages.by_id(root, "main"))
 
 
-def test_chapters_and_slides_become_marks(night: Night, recording: Path, tmp_path: Path) -> None:
+def test_chapters_and_slides_become_marks(night: Command, recording: Path, tmp_path: Path) -> None:
     recording.with_suffix(".toml").write_text(SIDECAR)
     assert night()[0] == 0
 
@@ -95,7 +74,7 @@ def test_chapters_and_slides_become_marks(night: Night, recording: Path, tmp_pat
 
 
 def test_chapters_of_the_container_are_taken_without_a_sidecar(
-    night: Night, recording: Path, tmp_path: Path
+    night: Command, recording: Path, tmp_path: Path
 ) -> None:
     described = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=3\nEND=9\ntitle=Within\n"
     (tmp_path / "chapters.txt").write_text(described)
@@ -110,7 +89,7 @@ def test_chapters_of_the_container_are_taken_without_a_sidecar(
 
 
 def test_a_transcript_that_comes_later_is_read_without_the_video(
-    night: Night, recording: Path, tmp_path: Path
+    night: Command, recording: Path, tmp_path: Path
 ) -> None:
     night()
     before = {p: p.read_bytes() for p in (tmp_path / "out" / "tables").rglob("*.parquet")}
@@ -143,7 +122,7 @@ def test_a_transcript_that_comes_later_is_read_without_the_video(
 
 
 def test_a_transcript_without_a_word_is_no_pace(
-    night: Night, recording: Path, tmp_path: Path
+    night: Command, recording: Path, tmp_path: Path
 ) -> None:
     recording.with_suffix(".vtt").write_text(SAID.replace("Ada: one two three four", "♪ ... ♪"))
 
@@ -152,7 +131,7 @@ def test_a_transcript_without_a_word_is_no_pace(
     assert "pace" not in {e.get("id") for e in pages.parse(lecture(tmp_path).read_text()).iter()}
 
 
-def test_chapters_taken_away_are_gone(night: Night, recording: Path, tmp_path: Path) -> None:
+def test_chapters_taken_away_are_gone(night: Command, recording: Path, tmp_path: Path) -> None:
     recording.with_suffix(".toml").write_text(SIDECAR)
     night()
     recording.with_suffix(".toml").write_text('course = "maths"')
@@ -162,7 +141,7 @@ def test_chapters_taken_away_are_gone(night: Night, recording: Path, tmp_path: P
     assert "skipped" in night()[1]
 
 
-def test_a_very_long_course_is_done_once(night: Night, recording: Path) -> None:
+def test_a_very_long_course_is_done_once(night: Command, recording: Path) -> None:
     recording.with_suffix(".toml").write_text(f'course = "{"विज्ञान" * 12}"')
 
     assert "skipped" not in night()[1]
@@ -170,7 +149,7 @@ def test_a_very_long_course_is_done_once(night: Night, recording: Path) -> None:
 
 
 def test_a_renamed_course_takes_its_page_along(
-    night: Night, recording: Path, tmp_path: Path
+    night: Command, recording: Path, tmp_path: Path
 ) -> None:
     night()
     assert lecture(tmp_path).parent.name == "inbox"
@@ -181,7 +160,7 @@ def test_a_renamed_course_takes_its_page_along(
 
 
 def test_tables_of_an_earlier_schema_are_read_and_replaced(
-    night: Night, recording: Path, tmp_path: Path
+    night: Command, command: Command, recording: Path, tmp_path: Path
 ) -> None:
     night()
     kept = store(tmp_path)
@@ -204,7 +183,7 @@ def test_tables_of_an_earlier_schema_are_read_and_replaced(
             table = table.set_column(at, "source_path", pa.array(["/gone/lecture.mp4"]))
         pq.write_table(table, other)
 
-    assert night("report", "--all")[0] == 0
+    assert command("report", "--all")[0] == 0
     code, said = night()
 
     assert code == 0, said
@@ -215,7 +194,7 @@ def test_tables_of_an_earlier_schema_are_read_and_replaced(
 
 
 def test_a_damaged_transcript_is_told_and_nothing_is_lost(
-    night: Night, recording: Path, tmp_path: Path
+    night: Command, recording: Path, tmp_path: Path
 ) -> None:
     recording.with_suffix(".vtt").write_bytes(b"\xff\xfe\x00broken")
     code, said = night()
@@ -226,7 +205,7 @@ def test_a_damaged_transcript_is_told_and_nothing_is_lost(
 
 
 def test_a_failed_recording_has_a_page_until_it_is_mended(
-    night: Night, recording: Path, tmp_path: Path, slides: bytes
+    night: Command, recording: Path, tmp_path: Path, slides: bytes
 ) -> None:
     recording.write_bytes(b"no video at all")
     assert night()[0] == 1
@@ -240,33 +219,37 @@ def test_a_failed_recording_has_a_page_until_it_is_mended(
     assert "is not a video" not in lecture(tmp_path).read_text("utf-8")
 
 
-def test_the_index_remembers_the_last_run(night: Night, recording: Path, tmp_path: Path) -> None:
+def test_the_index_remembers_the_last_run(
+    night: Command, command: Command, recording: Path, tmp_path: Path
+) -> None:
     night()
     assert "done lecture.mp4" in index(tmp_path)
     drawn = index(tmp_path)
 
-    assert night("report", "--all")[0] == 0
+    assert command("report", "--all")[0] == 0
     assert index(tmp_path) == drawn
 
     night()
     assert "Nothing was new." in index(tmp_path)
 
 
-def test_pages_drawn_twice_are_the_same(night: Night, recording: Path, tmp_path: Path) -> None:
+def test_pages_drawn_twice_are_the_same(
+    night: Command, command: Command, recording: Path, tmp_path: Path
+) -> None:
     recording.with_suffix(".toml").write_text(SIDECAR)
     recording.with_suffix(".vtt").write_text(SAID)
     night()
     reports = tmp_path / "out" / "reports"
     first = {p: p.read_bytes() for p in reports.rglob("*.html")}
 
-    night("report", "--all")
+    command("report", "--all")
 
     assert {p: p.read_bytes() for p in reports.rglob("*.html")} == first
     assert len(first) == 2
 
 
 def test_an_unknown_language_is_found_before_the_work(
-    night: Night, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    night: Command, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LECTUREPULSE_REPORT__LANGUAGE", "tlh")
     code, said = night()
@@ -278,7 +261,7 @@ def test_an_unknown_language_is_found_before_the_work(
 
 
 @pytest.mark.parametrize("at", ["'soon'", "-1", "nan", "inf", "true", "'1:2'", "[1]", "1e9"])
-def test_a_chapter_at_no_time_is_refused(night: Night, recording: Path, at: str) -> None:
+def test_a_chapter_at_no_time_is_refused(night: Command, recording: Path, at: str) -> None:
     recording.with_suffix(".toml").write_text(f"[[chapters]]\nat = {at}\ntitle = 'x'\n")
     code, said = night()
 

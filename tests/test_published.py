@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fer_core.bucket import Bucket
 from fer_core.errors import TransientError
 from fer_core.store import Store
 from tests import pages, s3
+from tests.conftest import Command
 from tests.s3 import copy_of, settings_of
 from tests.test_faults import contents
 
@@ -25,7 +26,6 @@ __all__ = ["bucket", "elsewhere", "server"]
 
 bucket, elsewhere, server = s3.bucket, s3.elsewhere, s3.server
 
-Command = Callable[..., tuple[int, str]]
 COMMIT = re.compile(r"-\d{6}-[0-9a-f]{8}(?=\.parquet$)")
 
 
@@ -67,9 +67,9 @@ def rows(objects: Iterable[str], table: str = "recordings") -> list[str]:
 
 
 def test_from_bucket_to_bucket_and_read_by_others(
-    there: str, run: Command, night: Callable[..., tuple[int, str]], tmp_path: Path, inbox: Path
+    there: str, run: Command, night: Command, tmp_path: Path, inbox: Path
 ) -> None:
-    assert night("local")[0] == 0
+    assert night(out="local")[0] == 0
     code, said = run(there)
     assert code == 0, said
     assert "done  class.mp4" in said
@@ -374,9 +374,9 @@ def test_lines_of_the_audit_log_are_never_lost_to_another_machine(
 
 
 def test_a_dataset_of_this_machine_can_be_published_later(
-    there: str, run: Command, night: Callable[..., tuple[int, str]], tmp_path: Path
+    there: str, run: Command, night: Command, tmp_path: Path
 ) -> None:
-    assert night("copy")[0] == 0
+    assert night(out="copy")[0] == 0
     (tmp_path / "one").mkdir()
     (tmp_path / "copy").rename(copy_of(tmp_path / "one"))
     with published.writing(settings_of(there, tmp_path)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ from fer_core import audit, published
 from fer_core import bucket as storage
 from fer_core.store import Store
 from tests import s3, test_published
+from tests.conftest import Command
 from tests.s3 import copy_of, settings_of
 
 __all__ = ["bucket", "impatient", "run", "server", "there"]
 
 bucket, server = s3.bucket, s3.server
 run, there, impatient = test_published.run, test_published.there, test_published._impatient
-
-Command = Callable[..., tuple[int, str]]
 
 
 def test_a_purge_that_is_refused_is_told_and_carried_on(

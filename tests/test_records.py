@@ -33,7 +33,6 @@ INFO = VideoInfo(
     duration_s_from_header=None,
     frame_rate_from_header=None,
     stream_index=0,
-    has_audio=False,
 )
 
 

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from fer_core import cli, repair
+from fer_core import repair
 from fer_core.store import Store
 from tests import clips
-
-Command = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LECTUREPULSE_DISCOVERY__SETTLE_S", "0")
-    monkeypatch.setenv("LECTUREPULSE_RUN__WORKERS", "1")
-
-    def run(*words: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*words, "--out", "out"])
-        captured = capsys.readouterr()
-        return int(str(ended.value.code)), captured.out + captured.err
-
-    return run
-
+from tests.conftest import Command
 
 NIGHT = ("run", "inbox", "--jurisdiction", "IN", "--no-prefect")
 

@@ -20,7 +20,6 @@ from tests.clips import (
     RECIPES,
     REORDERED,
     WHOLE,
-    Library,
     ffmpeg,
     look,
     steady,
@@ -29,11 +28,6 @@ from tests.clips import (
 
 ALL = Video(skip_unneeded=False)
 SOME = Video()
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return Library(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture
@@ -50,7 +44,7 @@ def decoded(monkeypatch):
 def pictures(info, limits, segment=WHOLE, rate_hz=1, program=None):
     with Sampler(info, segment, rate_hz, program or find_ffmpeg(None), limits) as frames:
         images = {frame.sample: frame.image for frame in frames}
-    return images, (frames.content_end_s, frames.decode_failures)
+    return images, (frames.content_end_s, frames.failures_between(segment.start_s, segment.end_s))
 
 
 @pytest.mark.parametrize("name", RECIPES)

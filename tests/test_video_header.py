@@ -18,7 +18,6 @@ from tests.clips import (
     H264,
     RECIPES,
     WHOLE,
-    Library,
     ffmpeg,
     look,
     numbers,
@@ -30,14 +29,9 @@ from tests.clips import (
 SMALL = (160, 128)
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    return Library(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="session")
-def folder(library):
-    return library.folder
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("clips")
 
 
 def test_the_header_is_read(folder):
@@ -61,7 +55,6 @@ def test_the_header_is_read(folder):
         duration_s_from_header=3.0,
         frame_rate_from_header=Fraction(25),
         stream_index=0,
-        has_audio=True,
         created=datetime(2026, 11, 3, 9, 30, tzinfo=UTC),
         title="Cells; part =2",
         chapters=(Chapter(0.0, 1.5, "Warm-up"), Chapter(1.5, 3.0, "Osmosis")),

@@ -11,20 +11,10 @@ from fer_core.errors import EnvironmentProblem, InputError, TransientError
 from fer_core.records import Segment
 from fer_core.settings import Video
 from fer_core.video import Ffmpeg, Sampler, find_ffmpeg, header, probe, program, sampler
-from tests.clips import LIMITS, WHOLE, Library, ffmpeg, look, numbers, take
+from tests.clips import LIMITS, WHOLE, ffmpeg, look, numbers, take
 
 VERSION = """echo 'ffmpeg version {} Copyright (c) the FFmpeg developers'
 echo 'libavcodec     {} / {}'"""
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    return Library(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="session")
-def folder(library):
-    return library.folder
 
 
 @pytest.fixture
@@ -190,8 +180,8 @@ def test_an_ffmpeg_that_cannot_be_started_is_a_problem_of_the_machine(library, t
         list(frames)
 
 
-def test_a_picture_over_the_memory_limit_is_refused(folder):
-    path = folder / "wide.mkv"
+def test_a_picture_over_the_memory_limit_is_refused(tmp_path):
+    path = tmp_path / "wide.mkv"
     ffmpeg("-f", "lavfi", "-i", "color=s=2000x2000:d=0.1", "-c:v", "ffv1", path)
     assert look(path).width == 2000
     with pytest.raises(InputError, match="no picture of it can be decoded"):

@@ -50,7 +50,7 @@ def test_a_page_comes_with_a_strict_policy_and_loads_only_what_the_server_has(si
     pages.parse(answer.text)
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/assets/../en.toml", "/assets/strings/en.toml"])
+@pytest.mark.parametrize("path", ["/nothing", "/assets/page.js", "/assets/../en.toml"])
 def test_what_is_not_there_is_a_problem(site: Site, path: str):
     page = site.client.get(path)
     assert page.status_code == 404

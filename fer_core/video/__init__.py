@@ -6,7 +6,7 @@ presentation time.
 
 from fer_core.video.header import probe
 from fer_core.video.program import Ffmpeg, bare_decode, find_ffmpeg
-from fer_core.video.sampler import Sampler, output_size
+from fer_core.video.sampler import Sampler
 from fer_core.video.timeline import has_more, is_cut_short, plan_segments
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "find_ffmpeg",
     "has_more",
     "is_cut_short",
-    "output_size",
     "plan_segments",
     "probe",
 ]

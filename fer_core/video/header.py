@@ -91,7 +91,6 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
         duration_s_from_header=_as_seconds(header.first(_DURATION), container),
         frame_rate_from_header=_as_rate(_RATE.search(video["rest"]), decoded.first(TIME_BASE)),
         stream_index=int(video["index"]),
-        has_audio=any(stream["kind"] == "Audio" for stream in header.all(_STREAM)),
         created=_as_utc(texts.get("creation_time", "")),
         title=_clean(texts.get("title", "")) or None,
         chapters=chapters,

@@ -37,12 +37,6 @@ _DAMAGED = re.compile(
 )
 
 
-def output_size(info: VideoInfo, max_side_px: int | None) -> tuple[int, int]:
-    """Return width and height of sampled pictures: as shown, made smaller to fit if asked."""
-    scale = min(1.0, (max_side_px or math.inf) / max(info.width, info.height))
-    return max(1, round(info.width * scale)), max(1, round(info.height * scale))
-
-
 class Sampler:
     """The pictures of one segment: sample ``k`` is what a player shows at ``k / rate_hz``.
 
@@ -62,11 +56,8 @@ class Sampler:
         rate_hz: samples a second.
         ffmpeg: from ``find_ffmpeg``.
         limits: the decoder's limits.
-        max_side_px: longest side of the pictures, pixels; None for the size as shown.
-        threads: threads of the decoder.
 
     Attributes:
-        decode_failures: pictures the decoder reported as damaged, within the segment.
         cpu_s: processor time of the decoder, seconds.
         content_end_s: presentation time at which the content of this segment ends, seconds: the
             segment's own end when there is more; None when it has no content at all.
@@ -79,16 +70,11 @@ class Sampler:
         rate_hz: int,
         ffmpeg: Ffmpeg,
         limits: Video,
-        *,
-        max_side_px: int | None = None,
-        threads: int = 1,
     ) -> None:
-        self.decode_failures = 0
         self.cpu_s = 0.0
         self.content_end_s: float | None = None
         self._info, self._segment, self._rate_hz = info, segment, rate_hz
-        self._ffmpeg, self._limits, self._threads = ffmpeg, limits, threads
-        self._size = output_size(info, max_side_px)
+        self._ffmpeg, self._limits = ffmpeg, limits
         self._log: _Log | None = None
         self._frames = self._sample()
 
@@ -148,7 +134,6 @@ class Sampler:
                 image = decode.next_image()
         finally:
             self.cpu_s += decode.end().cpu_s
-        self.decode_failures = self.failures_between(segment.start_s, segment.end_s)
         end_s = Fraction(sample, rate_hz)
         if image is None and decode.log.end_s is not None:
             # Never at odds with the number of samples, whatever the last picture's duration says.
@@ -156,7 +141,15 @@ class Sampler:
         self.content_end_s = float(end_s)
 
     def failures_between(self, start_s: int, end_s: int | None) -> int:
-        """Return ``decode_failures`` of some seconds; complete once the decoder has ended."""
+        """Return how many pictures the decoder reported as damaged in ``[start_s, end_s)``.
+
+        Args:
+            start_s: whole second of presentation time.
+            end_s: the same; None for the end of the content.
+
+        Returns:
+            All of them once the decoder has ended; until then, what has been reported.
+        """
         last = math.inf if end_s is None else end_s
         failures = self._log.failures.items() if self._log else ()
         return sum(n for at, n in failures if start_s <= at < last)
@@ -177,7 +170,7 @@ class Sampler:
 
     def _decode(self, seek_s: int) -> _Decode:
         segment, rate_hz = self._segment, self._rate_hz
-        width, height = self._size
+        width, height = self._info.width, self._info.height
         # One more than wanted: it tells whether the content goes on beyond the segment.
         count = max(1, (self._last_s() - segment.start_s) * rate_hz + 1)
         seek: dict[str, object] = {"ss": seek_s, "noaccurate_seek": None} if seek_s else {}
@@ -185,7 +178,7 @@ class Sampler:
         source = timeline.open_timed(
             self._info,
             self._limits,
-            threads=self._threads,
+            threads=1,  # the other cores belong to other workers
             # A new filter graph at every change of size would start counting samples anew.
             reinit_filter=0,
             **seek,

@@ -16,14 +16,24 @@ from fer_core import __version__, assets
 from fer_core.settings import Settings
 from fer_core.store import Store
 from fer_core.viewers import Viewers
-from fer_core.web import api, ask, guard, home, library, live, openapi, problems, trial
+from fer_core.web import (
+    api,
+    ask,
+    guard,
+    library,
+    live,
+    openapi,
+    problems,
+    static_files,
+    trial,
+)
 from fer_core.web.common import Common
 from fer_core.web.guard import Access
 from fer_core.web.jobs import Jobs
 from fer_core.web.pictures import PictureDesk
 from fer_core.wording import clean, words
 
-# The main navigation, in its order: blueprint, address, title. What is not there is not shown.
+# The main navigation, in its order: blueprint, address, title.
 _ROOMS: Final = (
     ("trial", "/", "Try"),
     ("live", "/live", "Live"),
@@ -32,7 +42,8 @@ _ROOMS: Final = (
 )
 
 _BLUEPRINTS: Final = tuple(
-    room.blueprint for room in (guard, problems, home, api, openapi, trial, live, library, ask)
+    room.blueprint
+    for room in (guard, problems, static_files, api, openapi, trial, live, library, ask)
 )
 
 _A_FIFTH: Final = "a fifth"
@@ -117,7 +128,7 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
     def shared() -> dict[str, Any]:
         return {
             "t": words(settings.report.language, settings.report.timezone),
-            "rooms": [room for room in _ROOMS if room[0] in app.blueprints],
+            "rooms": _ROOMS,
             "locked": access.token is not None,
             "version": __version__,
         }

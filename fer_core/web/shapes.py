@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fer_core.settings import Share
+
 LONGEST_SQL: Final = 20_000
 """Most characters of a question."""
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ProblemShape(BaseModel):

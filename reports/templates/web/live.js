@@ -17,7 +17,6 @@
   const say = (text) => { if ($("state").textContent !== text) $("state").textContent = text; };
   const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
   const percent = (share) => `${Math.round(100 * share)} %`;
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
   class Refused extends Error {
     constructor(problem, retryAfter) {
@@ -39,8 +38,6 @@
     if (!answer.ok) throw new Refused({ status: answer.status, ...told }, answer.headers.get("Retry-After"));
     return told;
   }
-
-  // --- starting and stopping -----------------------------------------------------------------
 
   const WITHOUT_CAMERA = {
     NotAllowedError: "The camera may not be used: allow it in the browser's address bar, and start again.",
@@ -129,8 +126,6 @@
     if (mine?.recording) await endRecording(mine, true);
     if (mine) await ask("DELETE", `/api/v1/live/${mine.view}`).catch(() => null);
   }
-
-  // --- pictures ------------------------------------------------------------------------------
 
   async function loop(mine) {
     let failures = 0;
@@ -266,8 +261,6 @@
   const PALE = { angry: "#ed3044", disgust: "#c7e4a9", fear: "#a9608c", happy: "#ebb014", neutral: "#b0a8aa",
     sad: "#4b76f2", surprise: "#10c2ea" };
 
-  // --- the table of faces, the chart and its table -------------------------------------------
-
   function rowOf(cells) {
     const row = document.createElement("tr");
     cells.forEach((text, k) => {
@@ -366,8 +359,6 @@
     }
     $("finding").textContent = `${said}.`;
   }
-
-  // --- recording -----------------------------------------------------------------------------
 
   function tellRecording(told, mine) {
     const clock = Math.floor(told.recorded_s || 0);
