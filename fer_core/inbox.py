@@ -343,9 +343,10 @@ def _wrong(path: Path, first: ErrorDetails) -> InputError:
     where = ", ".join(f"entry {k + 1}" if isinstance(k, int) else f"'{k}'" for k in at)
     if kind == "extra_forbidden":
         parts = {"chapters": SidecarChapter, "exclude": Exclusion}
-        model = parts.get(str(at[0]), Sidecar) if len(at) > 1 else Sidecar
+        top, *below = map(str, at)
+        model = parts.get(top, Sidecar) if below else Sidecar
         known = list(model.model_fields)
-        near = difflib.get_close_matches(str(at[-1]), known, 1)
+        near = difflib.get_close_matches([top, *below][-1], known, 1)
         meant = f"Did you mean '{near[0]}'? " if near else ""
         return InputError(
             f"The sidecar {path.name!r} has {where}, which is not known.",
