@@ -20,7 +20,7 @@ from fer_core import __version__
 from fer_core.folder import explained
 
 LOG: Final = "audit.jsonl"
-Event = Literal["settings", "processed", "expired", "purged", "exported", "tried"]
+_Event = Literal["settings", "processed", "expired", "purged", "exported", "tried"]
 
 
 def reference(recording_id: str) -> str:
@@ -28,7 +28,7 @@ def reference(recording_id: str) -> str:
     return hashlib.sha256(f"lecturepulse audit {recording_id}".encode()).hexdigest()[:16]
 
 
-def note(root: Path, event: Event, **facts: Any) -> None:
+def note(root: Path, event: _Event, **facts: Any) -> None:
     """Append a line: when, what, under which account, by which version, and the facts given.
 
     Args:

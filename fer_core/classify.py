@@ -40,10 +40,10 @@ _FACE: Final = (FACE_SIZE_PX, FACE_SIZE_PX, 1)
 Logits = dict[str, NDArray[np.float32]]
 """Scores before the softmax, ``(n, 7)`` for each head; log-probabilities are scores too."""
 
-Network = Callable[[NDArray[np.uint8]], Logits]
+_Network = Callable[[NDArray[np.uint8]], Logits]
 """Weights in a runtime: a batch of grey faces ``(batch, 48, 48)`` in, logits of each head out."""
 
-Begun = tuple[Network, int]
+Begun = tuple[_Network, int]
 """A network, and how many faces make a batch of it."""
 
 
@@ -60,7 +60,7 @@ class Classifier:
 
     def __init__(
         self,
-        network: Network,
+        network: _Network,
         *,
         head: str,
         calibration: Calibration = UNCALIBRATED,
@@ -159,7 +159,7 @@ def load_classifier(
     )
 
 
-def _need_scores(network: Network, head: str, batch: int) -> None:
+def _need_scores(network: _Network, head: str, batch: int) -> None:
     given = network(np.zeros((batch, FACE_SIZE_PX, FACE_SIZE_PX), np.uint8))
     if head not in given:
         raise ValueError(f"it gives no '{head}'")
@@ -173,7 +173,7 @@ def _need_scores(network: Network, head: str, batch: int) -> None:
 def _litert(path: Path, threads: int | None) -> Begun:
     from ai_edge_litert.interpreter import Interpreter
 
-    def begun(batch: int) -> Network:
+    def begun(batch: int) -> _Network:
         # From memory: what was checked is what runs, and a damaged file cannot crash a mapping.
         interpreter: Any = Interpreter(
             model_content=path.read_bytes(), num_threads=threads or os.cpu_count()

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from fer_core import __version__, cli_config, cli_model, cli_privacy, cli_query, cli_web
 from fer_core.address import absolute_or_url, is_url
+from fer_core.cli_options import Config, Jurisdiction, Out
 from fer_core.errors import (
     ConfigError,
     EnvironmentProblem,
@@ -43,14 +44,6 @@ app.command(cli_privacy.purge_results, name="purge")
 app.command(cli_query.query_tables, name="query")
 app.command(cli_web.open_web, name="web")
 
-Config = Annotated[
-    Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
-]
-Out = Annotated[str | None, Parameter(help="Folder of tables and reports, or s3://BUCKET/FOLDER.")]
-Jurisdiction = Annotated[
-    str | None,
-    Parameter(help="ISO 3166 code of the place whose law applies, such as IN or US-IL."),
-]
 Runner = Annotated[
     str | None, Parameter(help="Where segments are read: processes, dask, or dask://HOST:PORT.")
 ]
@@ -199,7 +192,7 @@ def _with_prefect(
 
 @app.command
 def serve(
-    *paths: Annotated[str, Parameter(help="The inbox: folders or globs.")],
+    *paths: Annotated[str, Parameter(help="The inbox: folders, globs, s3://…")],
     cron: Annotated[str, Parameter(help="When, as a cron expression.")] = "0 2 * * *",
     timezone: Annotated[str | None, Parameter(help="Time zone of it. Default: UTC.")] = None,
     out: Out = None,

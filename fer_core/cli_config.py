@@ -8,13 +8,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from fer_core.cli_options import Config
 from fer_core.errors import ConfigError
 
 app = App(name="config", help="Write or show the settings.")
-
-Config = Annotated[
-    Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
-]
 
 
 @app.command

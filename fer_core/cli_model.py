@@ -17,7 +17,7 @@ from fer_core.training import import_keras
 from fer_core.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from fer_core.training.evaluate import Report
+    from fer_core.training.evaluate import Measures
 
 app = App(
     name="model",
@@ -140,7 +140,7 @@ def evaluate_model(
     return 0
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Measures) -> None:
     from fer_core import terminal
     from fer_core.training.evaluate import as_text
 

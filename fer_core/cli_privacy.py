@@ -10,21 +10,17 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from fer_core.address import is_url
+from fer_core.cli_options import Config, Jurisdiction, Out
 from fer_core.errors import ConfigError
 
 app = App(name="policy", help="What is computed, shown and kept under the settings in force.")
-
-Config = Annotated[
-    Path | None, Parameter(help="Configuration file. Default: lecturepulse.toml here, if any.")
-]
-Out = Annotated[str | None, Parameter(help="Folder of tables and reports, or s3://BUCKET/FOLDER.")]
 
 
 @app.command(name="show")
 def show_policy(
     *,
     config: Config = None,
-    jurisdiction: Annotated[str | None, Parameter(help="As if run with it.")] = None,
+    jurisdiction: Jurisdiction = None,
 ) -> int:
     """Say in plain words what would be computed, shown and kept."""
     from fer_core import config as configuration

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from fer_core.cli_privacy import Config, Out
+from fer_core.cli_options import Config, Out
 from fer_core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from fer_core.cli_privacy import Config, Out
+from fer_core.cli_options import Config, Jurisdiction, Out
 
 
 def open_web(
@@ -19,9 +19,7 @@ def open_web(
     ] = None,
     out: Out = None,
     config: Config = None,
-    jurisdiction: Annotated[
-        str | None, Parameter(help="ISO 3166 code of the place whose law applies.")
-    ] = None,
+    jurisdiction: Jurisdiction = None,
 ) -> int:
     """Open the web interface: try pictures and videos, read reports, ask the tables."""
     from fer_core import config as configuration

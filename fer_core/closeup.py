@@ -20,7 +20,7 @@ from fer_core.story import Story, mark_text, share_texts, state_name
 from fer_core.summary import GROUPS, Lecture
 from fer_core.svg import FloatArray
 
-AROUND_S: Final = 120
+_AROUND_S: Final = 120
 """How much of the curve is shown on either side of a moment, seconds."""
 
 # Smaller differences than these happen everywhere and explain nothing.
@@ -38,7 +38,7 @@ def closeups(story: Story) -> list[dict[str, Any]]:
 def _closeup(story: Story, number: int, moment: Moment) -> dict[str, Any]:
     words, n = story.words, len(story.lecture)
     start, stop = min(moment.start_second, n), min(moment.end_second, n)
-    begin, end = max(start - AROUND_S, 0), min(stop + AROUND_S, n)
+    begin, end = max(start - _AROUND_S, 0), min(stop + _AROUND_S, n)
     inside = story.lecture.part(start, stop)
     around = _joined(story.lecture.part(begin, start), story.lecture.part(stop, end))
     return {

@@ -20,7 +20,7 @@ from fer_core.transcript import PAUSE_S, Transcript
 
 _MOST_AROUND: Final = 160
 
-AROUND_S: Final = 20
+_AROUND_S: Final = 20
 """How far around a moment its quote reaches, seconds."""
 
 
@@ -48,8 +48,8 @@ class Quote:
 def quote(story: Story, start_s: float, end_s: float, most: int = 900) -> Quote:
     """Return what was said in a part of the lecture and 20 s around it, ``most`` letters of it."""
     spoken = story.transcript or Transcript(())
-    before = " ".join(cue.text for cue in spoken.cues if start_s - AROUND_S < cue.end_s <= start_s)
-    after = " ".join(cue.text for cue in spoken.cues if end_s <= cue.start_s < end_s + AROUND_S)
+    before = " ".join(cue.text for cue in spoken.cues if start_s - _AROUND_S < cue.end_s <= start_s)
+    after = " ".join(cue.text for cue in spoken.cues if end_s <= cue.start_s < end_s + _AROUND_S)
     if len(before) > _MOST_AROUND:
         before = f"…{before[-_MOST_AROUND:].partition(' ')[2]}"
     return Quote(before, _cut(spoken.said(start_s, end_s), most), _cut(after, _MOST_AROUND))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["found", "started", "advanced", "finished", "note"]
+_Kind = Literal["found", "started", "advanced", "finished", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Event:
         amount: seconds of video, or number of recordings.
     """
 
-    kind: Kind
+    kind: _Kind
     name: str
     amount: float = 0.0
 
@@ -43,7 +43,7 @@ def listening(listener: Listener) -> Generator[None]:
         _listeners.remove(listener)
 
 
-def tell(kind: Kind, name: str, amount: float = 0.0) -> None:
+def tell(kind: _Kind, name: str, amount: float = 0.0) -> None:
     """Tell all listeners."""
     for listener in tuple(_listeners):
         listener(Event(kind, name, amount))

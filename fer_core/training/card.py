@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from fer_core.records import EMOTIONS
 from fer_core.svg import number, tag
-from fer_core.training.evaluate import Report, shown
+from fer_core.training.evaluate import Measures, shown
 from fer_core.training.faces import HEADS
 from fer_core.training.metrics import ECE_BINS
 
-Reports = Mapping[str, Report]
+Reports = Mapping[str, Measures]
 """Reports by runtime."""
 
 _RUNTIME_WORDS = {
@@ -125,7 +125,7 @@ def _overall(reports: Reports) -> str:
     )
 
 
-def _recall(report: Report) -> str:
+def _recall(report: Measures) -> str:
     return "Recall:\n\n" + _table(
         ["class", *HEADS],
         [
@@ -142,7 +142,7 @@ def _confusion(head: str, counts: list[list[int]]) -> str:
     )
 
 
-def _thresholds(consensus: Report) -> str:
+def _thresholds(consensus: Measures) -> str:
     return "Keeping only faces whose top probability (consensus, calibrated) is at least …:\n\n" + (
         _table(
             ["top probability", "faces kept", "right among them"],
@@ -154,7 +154,7 @@ def _thresholds(consensus: Report) -> str:
     )
 
 
-def _alignment(alignment: Report) -> str:
+def _alignment(alignment: Measures) -> str:
     return (
         f"Alignment: of the first {alignment['faces']} pictures, enlarged fivefold, the detector "
         f"finds a face in {alignment['found']}; accuracy on those:\n\n"
@@ -211,7 +211,7 @@ def reliability_svg(name: str, reports: Reports, part: str = "valid") -> str:
     return f"{picture}\n"
 
 
-def _panel(head: str, figures: Report) -> Iterable[Markup]:
+def _panel(head: str, figures: Measures) -> Iterable[Markup]:
     bins: list[dict[str, float]] = figures["reliability"]
     base, most = _TOP + _SIDE, max(row["faces"] for row in bins)
     floor = base + 24 + _BARS

@@ -35,7 +35,8 @@ BALANCE_COSTS: Final = 0.001
 
 _TIMED_BATCHES: Final = 30
 
-Report = dict[str, Any]
+Measures = dict[str, Any]
+"""The figures of one model in one runtime by name, those of each head below the head's name."""
 
 Opened = tuple[assets.ModelAsset, Classifier]
 """A model with what is known of its file."""
@@ -101,7 +102,7 @@ def best_calibration(given: Logits, data: FaceData) -> dict[str, Calibration]:
     return found
 
 
-def measure(given: Logits, data: FaceData, calibration: dict[str, Calibration]) -> Report:
+def measure(given: Logits, data: FaceData, calibration: dict[str, Calibration]) -> Measures:
     """Return the figures of each head that the faces have a truth for, by name.
 
     Args:
@@ -118,13 +119,13 @@ def measure(given: Logits, data: FaceData, calibration: dict[str, Calibration]) 
 
 def _measure_head(
     head: str, given: NDArray[np.float32], data: FaceData, calibration: Calibration
-) -> Report:
+) -> Measures:
     truth, known = truth_of(head, data)
     probs = metrics.softmax(given + calibration.offset, calibration.temperature)
     found, right = probs.argmax(axis=1), probs.argmax(axis=1) == truth
     fresh = None if data.is_duplicate is None else known & ~data.is_duplicate
     counts = metrics.confusion(truth[known], found[known], len(EMOTIONS))
-    report: Report = {
+    report: Measures = {
         "faces": int(known.sum()),
         "accuracy": share(right[known]),
         "accuracy_without_duplicates": None if fresh is None else share(right[fresh]),
@@ -227,7 +228,7 @@ def open_model(name: str, *, runtime: str | None = None, weights: Path | None = 
         raise InputError(error.message, hint="Name a file that a training has written.") from error
 
 
-def evaluate(opened: Opened, data: FaceData, given: Logits | None = None) -> Report:
+def evaluate(opened: Opened, data: FaceData, given: Logits | None = None) -> Measures:
     """Measure a model the way the product uses it.
 
     Args:
@@ -240,14 +241,14 @@ def evaluate(opened: Opened, data: FaceData, given: Logits | None = None) -> Rep
     given = classifier.logits(data.images) if given is None else given
     heads = measure(given, data, asset.calibration)
     sizes = by_size(opened, data, given)
-    report: Report = {"model": asset.name, "runtime": asset.runtime, "sha256": asset.sha256}
+    report: Measures = {"model": asset.name, "runtime": asset.runtime, "sha256": asset.sha256}
     report["size_bytes"] = asset.path.stat().st_size
     for head, figures in heads.items():
         report[head] = figures | {"by_size": sizes[head], "ms_per_face": speed}
     return report
 
 
-def as_text(report: Report) -> str:
+def as_text(report: Measures) -> str:
     """Return a report for a terminal."""
     lines = [f"{report['model']} ({report['runtime']}, sha256 {report['sha256'][:12]})"]
     for head in HEADS:

@@ -33,7 +33,7 @@ from fer_core.training.quantize import need_packages, to_int8, to_onnx
 from fer_core.training.zoo import ARCHITECTURES, has_our_interface, read_model
 
 ALIGNED_FACES: Final = 800
-MOST_BYTES: Final = 20_000_000
+MOST_FILE_BYTES: Final = 20_000_000
 """Larger files are not published: a repository is no place for them."""
 
 SUFFIX: Final = {"litert": ".tflite", "onnx": ".onnx", "keras": ".keras"}
@@ -54,10 +54,10 @@ def export(
     models: Path,
     *,
     say: Callable[[str], None] = print,
-) -> dict[str, evaluate.Report]:
+) -> dict[str, evaluate.Measures]:
     """Publish weights in a folder of models; return their figures on the validation part.
 
-    Files larger than ``MOST_BYTES`` are measured, but not published.
+    Files larger than ``MOST_FILE_BYTES`` are measured, but not published.
 
     Args:
         weights: a file that ``train`` has written.
@@ -93,7 +93,7 @@ def export(
             read(models / name)  # said now, not after all the measuring
     need_packages()
     entry = _entry()
-    reports: dict[str, evaluate.Report] = {}
+    reports: dict[str, evaluate.Measures] = {}
     with whole(models, "choose another folder with --models") as folder:
         for runtime in assets.RUNTIMES:
             say(f"{trunk.name} for {runtime}: writing, calibrating, measuring")
@@ -110,7 +110,7 @@ def export(
                 for head, report in reports[runtime].items()
                 if head in HEADS
             }
-            if file["size_bytes"] <= MOST_BYTES:
+            if file["size_bytes"] <= MOST_FILE_BYTES:
                 entry["files"][runtime] = file
             else:
                 path.unlink()
@@ -169,7 +169,7 @@ def save(model: keras.Model, path: Path) -> None:
 
 def _measured(
     name: str, path: Path, runtime: str, entry: dict[str, Any], valid: FaceData
-) -> tuple[dict[str, Any], evaluate.Report]:
+) -> tuple[dict[str, Any], evaluate.Measures]:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     plain = assets.ModelAsset(name, path, sha256, entry, runtime)
     try:
@@ -208,10 +208,10 @@ def _as_table(calibration: dict[str, assets.Calibration]) -> dict[str, Any]:
 
 def _alignment(
     classifier: classify.Classifier, given: classify.Logits, faces: FaceData
-) -> evaluate.Report:
+) -> evaluate.Measures:
     crops, found = realigned(faces.images[:ALIGNED_FACES])
     again = classifier.logits(crops)
-    report: evaluate.Report = {"faces": len(crops), "found": int(found.sum())}
+    report: evaluate.Measures = {"faces": len(crops), "found": int(found.sum())}
     for head in HEADS:
         truth, known = (values[: len(crops)] for values in evaluate.truth_of(head, faces))
         counted = known & found
@@ -246,7 +246,11 @@ def _entry() -> dict[str, Any]:
 
 
 def _describe(
-    models: Path, fresh: Path, name: str, entry: dict[str, Any], reports: dict[str, evaluate.Report]
+    models: Path,
+    fresh: Path,
+    name: str,
+    entry: dict[str, Any],
+    reports: dict[str, evaluate.Measures],
 ) -> None:
     """Write into ``fresh`` what ``models`` has to say of a model: manifest, card and plot."""
     listed: dict[str, Any] = {"default": name, "models": {}}

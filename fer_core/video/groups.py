@@ -56,7 +56,7 @@ _MOST_CHARACTERS: Final = 100_000
 _LEAF: Final = 8
 _NODE_CHARACTERS: Final = 8
 
-Span = tuple[int, int]
+_Span = tuple[int, int]
 """Presentation times of the first and the last of some packets, both inclusive, in time units."""
 
 
@@ -89,7 +89,7 @@ class Pictures:
     shows_all: bool = True
     hidden: bool = False
 
-    def unneeded(self, wanted_s: Iterable[Fraction]) -> list[Span]:
+    def unneeded(self, wanted_s: Iterable[Fraction]) -> list[_Span]:
         """Return the packets that no sample needs; none if the times are doubtful.
 
         Args:
@@ -156,7 +156,7 @@ def _unneeded(fixed: NDArray[np.bool_], builds: NDArray[np.bool_]) -> NDArray[np
     return ~needed
 
 
-def _runs(times: NDArray[np.int64], chosen: NDArray[np.bool_]) -> list[Span]:
+def _runs(times: NDArray[np.int64], chosen: NDArray[np.bool_]) -> list[_Span]:
     """Return first and last time of each run of chosen ones."""
     edges = np.diff(chosen.astype(np.int8), prepend=0, append=0)
     starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
@@ -217,7 +217,7 @@ def read_pictures(
     return found
 
 
-def dropping(spans: Sequence[Span], unit_s: Fraction) -> str:
+def dropping(spans: Sequence[_Span], unit_s: Fraction) -> str:
     """Return the bit stream filter that leaves packets out.
 
     Args:
@@ -232,7 +232,7 @@ def dropping(spans: Sequence[Span], unit_s: Fraction) -> str:
     return f"noise=drop='if({known},{_expression(sorted(widest[:fitting]))})'"
 
 
-def _expression(spans: Sequence[Span]) -> str:
+def _expression(spans: Sequence[_Span]) -> str:
     # A tree: a packet is compared with few spans, and ffmpeg refuses what is nested too deep.
     if len(spans) <= _LEAF:
         return "+".join(map(_within, spans))
@@ -240,6 +240,6 @@ def _expression(spans: Sequence[Span]) -> str:
     return f"if(lt(pts,{spans[half][0]}),{_expression(spans[:half])},{_expression(spans[half:])})"
 
 
-def _within(span: Span) -> str:
+def _within(span: _Span) -> str:
     first, last = span
     return f"eq(pts,{first})" if first == last else f"between(pts,{first},{last})"

@@ -227,7 +227,7 @@ def test_only_our_own_models_are_calibrated(checkout, capsys):
 
 
 def test_a_file_too_large_for_a_repository_is_measured_only(checkout, monkeypatch):
-    monkeypatch.setattr(export, "MOST_BYTES", 100)
+    monkeypatch.setattr(export, "MOST_FILE_BYTES", 100)
     data = dataset.read_dataset(checkout)
     network("resnet50", 3).save(checkout / "large.keras")
     said = []
@@ -331,6 +331,6 @@ def test_the_shipped_card_is_of_the_shipped_weights():
     files = listed["models"][listed["default"]]["files"]
     for runtime, file in files.items():
         assert f"`{file['sha256'][:12]}` ({runtime})" in card
-        assert (MODELS / file["file"]).stat().st_size == file["size_bytes"] < export.MOST_BYTES
+        assert (MODELS / file["file"]).stat().st_size == file["size_bytes"] < export.MOST_FILE_BYTES
     for name in listed["models"]:
         assert f"| `{name}` |" in card
