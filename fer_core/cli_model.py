@@ -40,7 +40,7 @@ Json = Annotated[bool, Parameter(help="Print every figure as JSON.", negative=()
 Models = Annotated[Path, Parameter(help="Folder of the published models.")]
 
 
-@app.command(name="train")
+@app.command(name="train", help_format="markdown")
 def train_model(
     name: Annotated[str, Parameter(help="lecturenet, custom_cnn, resnet50 or deepface.")],
     /,
@@ -113,7 +113,7 @@ def evaluate_model(
     """Measure a model on labelled faces, each of them and its mirror image."""
     import_keras()
     from fer_core import terminal
-    from fer_core.training import card, dataset
+    from fer_core.training import dataset, reliability
     from fer_core.training import evaluate as measuring
 
     opened = measuring.open_model(name, runtime=runtime, weights=weights)
@@ -121,7 +121,7 @@ def evaluate_model(
     chosen = part or ("test" if "test" in faces.parts else "valid")
     report = measuring.evaluate(opened, faces.part(chosen)) | {"part": chosen}
     if plot is not None:
-        drawn = card.reliability_svg(opened[0].name, {"": report}, chosen)
+        drawn = reliability.reliability_svg(opened[0].name, {"": report}, chosen)
         try:
             plot.write_text(drawn, encoding="utf-8")
         except OSError as error:

@@ -107,7 +107,17 @@ def readable(
     probs: NDArray[np.float32],
     settings: Classification,
 ) -> NDArray[np.bool_]:
-    """Tell which faces count: large enough, not turned away, and with a clear expression."""
+    """Tell which faces count: large enough, not turned away, and with a clear expression.
+
+    Args:
+        height_px: ``(n,)`` heights of the boxes, pixels.
+        face_facing: ``(n,)`` from 0, turned away, to 1, frontal.
+        probs: ``(n, 7)`` calibrated probabilities; NaN where the expression was not read.
+        settings: the limits.
+
+    Returns:
+        ``(n,)``.
+    """
     large = height_px >= settings.min_face_px
     sure = np.nan_to_num(probs, nan=-1.0).max(axis=1, initial=-1.0) >= settings.min_confidence
     return large & (face_facing >= settings.min_facing) & sure

@@ -51,7 +51,14 @@ def seconds(
     values: Seconds,
     left_out: NDArray[np.bool_] | None = None,
 ) -> pa.Table:
-    """Return the seconds table: one row for each second, NaN become NULL."""
+    """Return the seconds table: one row for each second, NaN become NULL.
+
+    Args:
+        recording_id: of the recording.
+        started_at: when its first second was; None if that is not known.
+        values: of ``n`` seconds.
+        left_out: ``(n,)`` which of them were left out before anybody looked; None for none.
+    """
     n = len(values.faces)
     clock = [started_at + timedelta(seconds=k) if started_at else None for k in range(n)]
     return _table(
@@ -189,7 +196,14 @@ def summary(
 ) -> dict[str, Any]:
     """Return the columns of ``recordings`` that are counted from the other tables.
 
-    In presence mode the values a second can have are those of facing.
+    Args:
+        values: of ``n`` seconds.
+        observations: all faces of the recording.
+        tracks: of these faces.
+        people: the same by track and second.
+        settings: all settings.
+        presence: whether expressions were not read; a second can then have values of facing only.
+        left_out: ``(n,)`` which seconds were left out before anybody looked; None for none.
     """
     looked_at = values.frames > 0
     visible = values.faces[looked_at if left_out is None else looked_at & ~left_out]

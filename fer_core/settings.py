@@ -257,6 +257,7 @@ class Run(Section):
         description="Recordings worked on at once. Default: 1 with processes, 4 on a cluster.",
     )
     retries: int = Field(2, ge=0, le=10, description="Further tries after a passing fault.")
+    retry_delay_s: float = Field(5, ge=0, description="Pause before the first of them, seconds.")
     retry_failed: bool = Field(
         False, description="Also try recordings again that failed before and have not changed."
     )
@@ -270,7 +271,6 @@ class Run(Section):
         allow_inf_nan=False,
         description="A run that takes longer is ended in good order; the next goes on.",
     )
-    retry_delay_s: float = Field(5, ge=0, description="Pause before the first of them, seconds.")
 
 
 _CHANGES_RESULTS: Final = (

@@ -83,7 +83,13 @@ def still_tracks(observations: Observations, tracks: Tracks) -> NDArray[np.bool_
 def without(
     observations: Observations, tracks: Tracks, left: NDArray[np.bool_]
 ) -> tuple[Observations, Tracks]:
-    """Return observations and tracks without some tracks; the others are numbered anew."""
+    """Return observations and tracks without some tracks; the others are numbered anew.
+
+    Args:
+        observations: all faces of the recording.
+        tracks: of these faces.
+        left: ``(tracks.count,)`` which tracks are left out.
+    """
     if not left.any():  # nearly always: what was seen of a long recording is not copied for nothing
         return observations, tracks
     keep = ~left[tracks.track] if tracks.count else np.zeros(0, np.bool_)

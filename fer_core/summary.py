@@ -198,11 +198,11 @@ class Lecture:
         return float(_mean(getattr(self, name)))
 
     def means(self, name: str) -> FloatArray:
-        """Return the means of ``groups`` or ``probs``, column by column."""
+        """Return the means of ``groups``, ``(4,)``, or ``probs``, ``(7,)``; NaN if none has any."""
         return _mean(getattr(self, name))
 
     def people(self) -> FloatArray:
-        """Return people visible in every second with a picture that was not left out."""
+        """Return people visible in the ``m`` seconds with a picture not left out, ``(m,)``."""
         return self.faces[self._looked_at()]
 
     def _looked_at(self) -> NDArray[np.bool_]:
@@ -229,7 +229,11 @@ class Lecture:
         return bool(enough.any())
 
     def parts(self, weights: dict[str, float]) -> FloatArray:
-        """Return what neutral, smiling and the other expressions add to the mean index."""
+        """Return what neutral, smiling and the other expressions add to the mean index, ``(3,)``.
+
+        Args:
+            weights: of each of ``EMOTIONS``, in any unit.
+        """
         w = np.array([weights[name] for name in EMOTIONS])
         both = ~np.isnan(self.engagement) & ~np.isnan(self.probs).any(axis=1)
         each = _mean(self.probs[both]) * w / w.max()

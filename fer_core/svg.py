@@ -91,7 +91,13 @@ def line_path(values: FloatArray, span: float) -> str:
 
 
 def band_path(low: FloatArray, high: FloatArray, span: float) -> str:
-    """Return path data of the area between two lines, with the gaps of both."""
+    """Return path data of the area between two lines, with the gaps of both.
+
+    Args:
+        low: its lower edge, 0 to 1, one a column; NaN for a gap.
+        high: its upper edge, alike.
+        span: columns the axis holds, as in ``line_path``.
+    """
     y_low, y_high = _heights(low), _heights(high)
     parts: list[str] = []
     for start, stop in runs(~(np.isnan(y_low) | np.isnan(y_high))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,9 @@ _TIMED_BATCHES: Final = 30
 
 Measures = dict[str, Any]
 """The figures of one model in one runtime by name, those of each head below the head's name."""
+
+Reports = Mapping[str, Measures]
+"""The same by runtime."""
 
 Opened = tuple[assets.ModelAsset, Classifier]
 """A model with what is known of its file."""

@@ -26,7 +26,7 @@ from fer_core import __version__, assets, classify, processor
 from fer_core.errors import AssetCorrupt, ConfigError, InputError
 from fer_core.folder import explained
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
-from fer_core.training import card, evaluate
+from fer_core.training import card, evaluate, reliability
 from fer_core.training.alignment import realigned
 from fer_core.training.faces import HEADS, FaceData
 from fer_core.training.quantize import need_packages, to_int8, to_onnx
@@ -268,7 +268,7 @@ def _describe(
         (fresh / assets.CARD).write_text(text, encoding="utf-8")
         if reports:
             plot = fresh / f"reliability-{name}.svg"
-            plot.write_text(card.reliability_svg(name, reports), encoding="utf-8")
+            plot.write_text(reliability.reliability_svg(name, reports), encoding="utf-8")
 
 
 @contextmanager

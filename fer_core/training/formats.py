@@ -113,9 +113,6 @@ def _reading(what: str, *damage: type[Exception]) -> Generator[None]:
         raise InputError(f"{what}: {in_short(error)}.", hint="Copy the file again.") from error
 
 
-# --- Parquet -------------------------------------------------------------------------------------
-
-
 def _role(path: Path) -> str | None:
     words = path.stem.lower().replace("_", "-").split("-")
     for part, known in _WORDS.items():
@@ -201,9 +198,6 @@ def _images(path: Path, encoded: list[Any]) -> NDArray[np.uint8]:
     for row, data in enumerate(encoded):
         images[row] = decoded(f"{path}, row {row}", data)
     return images
-
-
-# --- the contest's CSV ---------------------------------------------------------------------------
 
 
 def _contest(path: Path) -> Parts:
@@ -295,8 +289,6 @@ def _pixels(where: str, text: str) -> NDArray[np.uint8]:
         )
     return values.astype(np.uint8).reshape(FACE_SIZE_PX, FACE_SIZE_PX)
 
-
-# --- pictures by class ---------------------------------------------------------------------------
 
 # What zipfile raises for a damaged, encrypted or strangely compressed archive.
 _DAMAGED: Final = (

@@ -30,22 +30,24 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 class Recipe:
     """Everything that changes what a training gives; stored in its checkpoint.
 
+    ``lecturepulse model train --help`` prints what follows.
+
     Attributes:
-        epochs: length of the schedule; ``minutes`` may stop earlier, to go on another time.
-        batch: faces a step.
-        learning_rate: its peak, after the warm-up; falls to 0 as a cosine.
-        warmup_epochs: epochs of linear rise.
-        weight_decay: AdamW's, not on biases and batch normalisation.
-        label_smoothing: of the fer2013 head, whose labels are wrong for about a third.
-        averaging: share of the mean kept each step, in the exponential mean of the weights.
-        seed: of initial weights, order, augmentation and dropout.
-        mixed_bfloat16: compute in bfloat16, keep the weights in float32; by default where the
+        epochs: Length of the schedule; ``minutes`` may stop earlier, to go on another time.
+        batch: Faces a step.
+        learning_rate: The highest, after the warm-up; falls to 0 as a cosine.
+        warmup_epochs: Epochs in which the learning rate rises to it.
+        weight_decay: AdamW's; not on biases and batch normalisation.
+        label_smoothing: Of the fer2013 head, whose labels are wrong for about a third.
+        averaging: Share of the mean kept each step, in the exponential mean of the weights.
+        seed: Of initial weights, order, augmentation and dropout.
+        mixed_bfloat16: Compute in bfloat16, keep the weights in float32; by default where the
             processor multiplies such matrices itself.
-        augmentation: share of the faces that are varied in every way; the rest are flipped only.
+        augmentation: Share of the faces that are varied in every way; the rest are flipped only.
             Less makes a network learn faster that is slow to learn, such as a deep one.
-        teacher_share: share of the teacher's probabilities in what is to be learned (Hinton et
+        teacher_share: Share of the teacher's probabilities in what is to be learned (Hinton et
             al. 2015); the rest are votes and labels. Without a teacher it means nothing.
-        mixing: both parameters of the beta distribution by which every face is mixed with another,
+        mixing: Both parameters of the beta distribution by which every face is mixed with another,
             targets alike ("mixup", Zhang et al. 2018); 0 for none. The face itself keeps the
             greater part. A network then knows fewer wrong labels by heart.
     """

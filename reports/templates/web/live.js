@@ -39,8 +39,6 @@
     return told;
   }
 
-  // --- starting and stopping -----------------------------------------------------------------
-
   const WITHOUT_CAMERA = {
     NotAllowedError: "The camera may not be used: allow it in the browser's address bar, and start again.",
     NotFoundError: "No camera was found. Plug one in, or play a video file.",
@@ -128,8 +126,6 @@
     if (mine?.recording) await endRecording(mine, true);
     if (mine) await ask("DELETE", `/api/v1/live/${mine.view}`).catch(() => null);
   }
-
-  // --- pictures ------------------------------------------------------------------------------
 
   async function loop(mine) {
     let failures = 0;
@@ -265,8 +261,6 @@
   const PALE = { angry: "#ed3044", disgust: "#c7e4a9", fear: "#a9608c", happy: "#ebb014", neutral: "#b0a8aa",
     sad: "#4b76f2", surprise: "#10c2ea" };
 
-  // --- the table of faces, the chart and its table -------------------------------------------
-
   function rowOf(cells) {
     const row = document.createElement("tr");
     cells.forEach((text, k) => {
@@ -365,8 +359,6 @@
     }
     $("finding").textContent = `${said}.`;
   }
-
-  // --- recording -----------------------------------------------------------------------------
 
   function tellRecording(told, mine) {
     const clock = Math.floor(told.recorded_s || 0);
