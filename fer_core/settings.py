@@ -15,9 +15,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fer_core.address import bucket_and_key, is_url
-from fer_core.guests import Live, Web
 from fer_core.records import EMOTIONS
-from fer_core.rights import Deployment, Privacy, Retention, Section
+from fer_core.settings_privacy import Deployment, Privacy, Retention
+from fer_core.settings_section import Section
+from fer_core.settings_web import Live, Web
 
 ENV_PREFIX: Final = "LECTUREPULSE_"
 

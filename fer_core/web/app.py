@@ -16,7 +16,17 @@ from fer_core import __version__, assets
 from fer_core.settings import Settings
 from fer_core.store import Store
 from fer_core.viewers import Viewers
-from fer_core.web import api, ask, guard, home, library, live, openapi, problems, trial
+from fer_core.web import (
+    api,
+    ask,
+    guard,
+    library,
+    live,
+    openapi,
+    problems,
+    static_files,
+    trial,
+)
 from fer_core.web.common import Common
 from fer_core.web.guard import Access
 from fer_core.web.jobs import Jobs
@@ -32,7 +42,8 @@ _ROOMS: Final = (
 )
 
 _BLUEPRINTS: Final = tuple(
-    room.blueprint for room in (guard, problems, home, api, openapi, trial, live, library, ask)
+    room.blueprint
+    for room in (guard, problems, static_files, api, openapi, trial, live, library, ask)
 )
 
 _A_FIFTH: Final = "a fifth"

@@ -30,7 +30,7 @@ from flask_limiter.util import get_remote_address
 from werkzeug.wrappers import Response as AnyResponse
 
 from fer_core.errors import ConfigError
-from fer_core.guests import Web
+from fer_core.settings_web import Web
 from fer_core.web.problems import Problem, told
 
 blueprint: Final = Blueprint("guard", __name__)
@@ -38,7 +38,7 @@ blueprint: Final = Blueprint("guard", __name__)
 _LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1")
 _LEAST_TOKEN: Final = 20
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN: Final = frozenset({"guard.log_in", "guard.check_token", "home.send_asset"})
+_OPEN: Final = frozenset({"guard.log_in", "guard.check_token", "static_files.send_asset"})
 
 
 @dataclass(frozen=True, slots=True)

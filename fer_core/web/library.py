@@ -19,8 +19,8 @@ from fer_core.store import Place, Store
 from fer_core.story import facts_of
 from fer_core.underway import read_underway
 from fer_core.web.common import common
-from fer_core.web.lectures import send_report
 from fer_core.web.problems import Problem, without_paths
+from fer_core.web.reports import send_report
 from fer_core.web.shapes import NightShape, RecordingShape, RunShape
 from fer_core.wording import words
 

@@ -13,7 +13,7 @@ from fer_core.settings import Settings
 from fer_core.web import videos
 from fer_core.web.common import common
 from fer_core.web.drawn import face_rows, marked_picture
-from fer_core.web.lectures import send_report
+from fer_core.web.reports import send_report
 from fer_core.web.uploads import sent_picture
 from fer_core.wording import words
 

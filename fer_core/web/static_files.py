@@ -9,7 +9,7 @@ from flask import Blueprint, Response, send_from_directory
 from fer_core import assets
 from fer_core.web.problems import Problem
 
-blueprint: Final = Blueprint("home", __name__)
+blueprint: Final = Blueprint("static_files", __name__)
 
 _ASSETS: Final = {
     "page.css": "page.css",

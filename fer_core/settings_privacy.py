@@ -8,24 +8,12 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from fer_core.exclude import Exclusion
+from fer_core.settings_section import Section
 
 _CODE: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
-
-
-class Section(BaseModel):
-    """A section of the settings: frozen, no unknown names, and "" for what is not set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _unset(cls, value: object, info: ValidationInfo) -> object:
-        # TOML and the environment have no word for nothing: "" is how they say "not set".
-        unset = value == "" and cls.model_fields[info.field_name or ""].default is None
-        return None if unset else value
 
 
 class Deployment(Section):

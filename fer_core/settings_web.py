@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from fer_core.rights import Section
+from fer_core.settings_section import Section
 
 
 class Live(Section):
