@@ -59,6 +59,7 @@ def keep(path: Path, observations: Observations, effort: Effort) -> None:
             decode_failures=observations.decode_failures,
             content_end_s=observations.content_end_s,
             thumbnails=observations.thumbnails,
+            stale=observations.stale,
             effort=[effort.decode_cpu_s, effort.detect_cpu_s, effort.classify_cpu_s],
             **{field.name: getattr(faces, field.name) for field in fields(faces)},
         )
@@ -108,5 +109,6 @@ def unpacked(file: IO[bytes]) -> tuple[Observations, Effort]:
             decode_failures=int(stored["decode_failures"]),
             content_end_s=float(stored["content_end_s"]),
             thumbnails=stored["thumbnails"],
+            stale=stored["stale"],
         )
         return observations, Effort(*map(float, stored["effort"]))

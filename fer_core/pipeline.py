@@ -162,9 +162,8 @@ def finish(
     observations, effort = _gathered(job, results, store)
     faults = [result for result in results if isinstance(result, InputError)]
     fault = faults[0] if faults else _cut_short(job, observations)
-    return conclude(
-        job.recorded, observations, store, Work(began, began_at, runner, effort), fault=fault
-    )
+    work = Work(began, began_at, runner, effort)
+    return conclude(job.recorded, observations.without_stale(), store, work, fault=fault)
 
 
 def _gathered(

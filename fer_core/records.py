@@ -206,6 +206,7 @@ class Observations:
         decode_failures: frames the decoder reported as damaged.
         content_end_s: presentation time at which the pictures ended, in seconds.
         thumbnails: ``(m, 27, 48)`` uint8, each sample shrunk to a few grey dots.
+        stale: ``(m,)`` bool, whether the picture was too old by then to tell anything.
     """
 
     rate_hz: int
@@ -214,8 +215,11 @@ class Observations:
     decode_failures: int
     content_end_s: float
     thumbnails: NDArray[np.uint8]
+    stale: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
+        if self.stale.shape != self.samples.shape:
+            raise ValueError(f"stale must be one a sample, got {self.stale.shape}")
         if self.thumbnails.shape != (len(self.samples), *THUMBNAIL_PX):
             raise ValueError(f"thumbnails must be one a sample, got {self.thumbnails.shape}")
         if len(self.samples) and bool(np.any(np.diff(self.samples) <= 0)):
@@ -227,6 +231,17 @@ class Observations:
         """Return the same with some of the faces only, ``(n,)``."""
         return replace(self, faces=self.faces.only(keep))
 
+    def without_stale(self) -> Observations:
+        """Return the same without the samples whose picture was too old, and their faces."""
+        fresh = ~self.stale
+        return replace(
+            self,
+            samples=self.samples[fresh],
+            faces=self.faces.only(np.isin(self.faces.sample, self.samples[fresh])),
+            thumbnails=self.thumbnails[fresh],
+            stale=self.stale[fresh],
+        )
+
     @classmethod
     def concat(cls, parts: list[Observations]) -> Observations:
         """Join the observations of successive segments, in order."""
@@ -237,4 +252,5 @@ class Observations:
             decode_failures=sum(part.decode_failures for part in parts),
             content_end_s=max(part.content_end_s for part in parts),
             thumbnails=np.concatenate([part.thumbnails for part in parts]),
+            stale=np.concatenate([part.stale for part in parts]),
         )

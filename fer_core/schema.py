@@ -134,7 +134,11 @@ RECORDINGS: Final = _schema(
     Column("seconds_scored", pa.int32(), "seconds with values: enough people, not suppressed"),
     Column("seconds_suppressed", pa.int32(), "seconds withheld: fewer people than the minimum"),
     Column("seconds_left_out", pa.int32(), "seconds of which the whole picture was excluded"),
-    Column("seconds_without_frames", pa.int32(), "seconds of which no frame could be decoded"),
+    Column(
+        "seconds_without_frames",
+        pa.int32(),
+        "seconds without a frame: none decoded, or none for too long",
+    ),
     Column("people_median", pa.float32(), "median of people visible a second", True),
     Column("people_max", pa.int16(), "most people visible in one second"),
     Column("faces", pa.int64(), "faces found in all frames"),

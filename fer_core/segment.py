@@ -182,6 +182,7 @@ def _see(footage: Footage, segment: Segment) -> tuple[Observations, checkpoint.E
                 whole = False
                 break
     kept, end_s = len(samples), sampler.content_end_s or 0.0
+    stale = sampler.stale(np.array(samples, np.int64), footage.settings.sampling.stale_s)
     faces = reader.finish() if whole else Faces.empty()
     failures = sampler.failures_between(segment.start_s, segment.end_s)
     if not whole:
@@ -197,6 +198,7 @@ def _see(footage: Footage, segment: Segment) -> tuple[Observations, checkpoint.E
         decode_failures=failures,
         content_end_s=end_s,
         thumbnails=np.array(thumbnails[:kept], np.uint8).reshape(-1, *THUMBNAIL_PX),
+        stale=stale[:kept],
     )
     return observations, checkpoint.Effort(sampler.cpu_s, detect_cpu_s, reader.cpu_s), whole
 

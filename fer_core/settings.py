@@ -96,6 +96,13 @@ class Sampling(Section):
     """How often a recording is looked at."""
 
     rate_hz: int = Field(1, ge=1, le=10, description="Frames a second, a whole number.")
+    stale_s: int = Field(
+        10,
+        ge=1,
+        le=86400,
+        description="Where no picture came for longer than this, and longer than for two pictures "
+        "at the recording's own rate, the last one tells nothing any more: a gap. Seconds.",
+    )
     segment_s: int = Field(
         300, ge=10, le=3600, description="Length of the pieces worked on at once, seconds."
     )

@@ -88,6 +88,7 @@ class Tape:
             decode_failures=0,
             content_end_s=end_s,
             thumbnails=np.array(self._thumbnails, np.uint8).reshape(-1, *THUMBNAIL_PX),
+            stale=np.zeros(len(self._samples), np.bool_),  # never taken
         )
 
     def _sample_before(self, time_s: float) -> None:

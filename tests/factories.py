@@ -117,6 +117,7 @@ def observations(
         decode_failures=0,
         content_end_s=float(seconds),
         thumbnails=np.zeros((len(samples), *THUMBNAIL_PX), np.uint8),
+        stale=np.zeros(len(samples), np.bool_),
     )
 
 

@@ -189,6 +189,20 @@ def test_the_same_content_under_two_names_is_done_once(command, inbox, tmp_path)
     assert "Same content as" in out
 
 
+def test_where_no_picture_came_for_long_there_is_a_gap(command, inbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("LECTUREPULSE_SAMPLING__STALE_S", "3")
+    (inbox / "good.mp4").unlink()
+    times = (*clips.steady(Fraction(5), 4), *(12 + time for time in clips.steady(Fraction(5), 4)))
+    clips.write_clip(inbox / "paused.mp4", times)
+    assert night(command, inbox, tmp_path)[0] == 0
+    store = Store(tmp_path / "out")
+    (row,) = store.all("recordings").to_dict("records")
+    assert (row["status"], row["seconds"], row["seconds_without_frames"]) == ("done", 16, 5)
+    # The last picture before the pause is of 3.8 s.
+    seconds = store.read("seconds", row["recording_id"])
+    assert seconds["frames"].tolist() == [1] * 7 + [0] * 5 + [1] * 4
+
+
 def test_what_a_second_copy_leaves_out_is_left_out(command, inbox, tmp_path):
     copy = inbox / "copy.mp4"
     copy.write_bytes((inbox / "good.mp4").read_bytes())

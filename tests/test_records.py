@@ -132,10 +132,24 @@ def test_observations_are_checked():
     for message, orders in wrong.items():
         for samples in orders:
             pictures = np.zeros((len(samples), *THUMBNAIL_PX), np.uint8)
+            fresh = np.zeros(len(samples), np.bool_)
+            numbers = np.array(samples, np.int64)
             with pytest.raises(ValueError, match=message):
-                replace(seen, samples=np.array(samples, np.int64), thumbnails=pictures)
-    with pytest.raises(ValueError, match="one a sample"):
+                replace(seen, samples=numbers, thumbnails=pictures, stale=fresh)
+    with pytest.raises(ValueError, match="thumbnails must be one a sample"):
         replace(seen, thumbnails=seen.thumbnails[1:])
+    with pytest.raises(ValueError, match="stale must be one a sample"):
+        replace(seen, stale=seen.stale[1:])
+
+
+def test_stale_samples_go_with_their_faces():
+    seen = factories.observations(
+        Faces.concat([factories.faces(2, sample=1), factories.faces(3, sample=2)]), seconds=4
+    )
+    kept = replace(seen, stale=np.array([False, True, False, True])).without_stale()
+    assert kept.samples.tolist() == [0, 2]
+    assert kept.faces.sample.tolist() == [2, 2, 2]
+    assert (len(kept.thumbnails), kept.stale.tolist()) == (2, [False, False])
 
 
 @examples(30)
@@ -158,6 +172,7 @@ def test_a_recording_cut_into_segments_is_put_together_again(seed, cuts):
             decode_failures=1,
             content_end_s=float(end),
             thumbnails=whole.thumbnails[start:end],
+            stale=whole.stale[start:end],
         )
         for start, end in pairwise(ends)
     ]

@@ -169,6 +169,33 @@ def test_joined_broadcasts_whose_clock_starts_anew_are_shown_to_the_end(folder):
     assert numbers(images) == {k: (k % 12) * 25 for k in range(24)}
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("start_s", [0, 20])
+def test_a_pause_keeps_its_time_and_its_pictures_are_stale(ending, start_s, folder):
+    # No picture from 5 to 40 s; the last one before is of 4.96 s.
+    times = (*steady(25, 5), *(40 + time for time in steady(25, 5)))
+    clip = write_clip(folder / f"pause{start_s}.{ending}", times, (*H264, "-g", "50"))
+    info = look(clip.path)
+    if start_s and not info.container.startswith(("mov", "matroska")):
+        pytest.skip("is one segment")
+    with Sampler(info, Segment(0, start_s, None), 1, find_ffmpeg(None), LIMITS) as frames:
+        images = {frame.sample: frame.image for frame in frames}
+    assert list(images) == list(range(start_s, 45))
+    assert numbers(images) == {k: clip.number_at(Fraction(k)) for k in images}
+    stale = frames.stale(np.array(list(images)), 10)
+    assert [k for k, old in zip(images, stale, strict=True) if old] == [
+        *range(max(15, start_s), 40)
+    ]
+
+
+def test_what_shows_a_picture_a_minute_is_not_stale(folder):
+    clip = write_clip(folder / "slow.mkv", steady(Fraction(1, 60), 300))
+    with Sampler(look(clip.path), WHOLE, 1, find_ffmpeg(None), LIMITS) as frames:
+        samples = np.array([frame.sample for frame in frames])
+    assert len(samples) > 240
+    assert not frames.stale(samples, 10).any()
+
+
 def test_a_single_picture_is_one_take(folder):
     for name in ("single.gif", "single.mkv"):
         options = () if name.endswith("gif") else H264

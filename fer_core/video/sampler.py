@@ -154,6 +154,24 @@ class Sampler:
         failures = self._log.failures.items() if self._log else ()
         return sum(n for at, n in failures if start_s <= at < last)
 
+    def stale(self, samples: NDArray[np.int64], longest_s: float) -> NDArray[np.bool_]:
+        """Return which samples show a picture that is too old to tell anything, ``(m,)``.
+
+        A player shows the last picture for as long as no other comes: where a call was paused, or
+        where the recording is damaged, for minutes.
+
+        Args:
+            samples: ``(m,)`` numbers of samples of this segment.
+            longest_s: age up to which a picture stands for what is going on, seconds; twice the
+                time between two pictures, if the header tells a longer one.
+        """
+        longest_s = max(longest_s, float(2 / (self._info.frame_rate_from_header or 1)))
+        at_s, stale = samples / self._rate_hz, np.zeros(len(samples), np.bool_)
+        for last_s, next_s in self._log.pauses if self._log else ():
+            if next_s - last_s > longest_s:
+                stale |= (at_s > float(last_s) + longest_s) & (at_s < float(next_s))
+        return stale
+
     def _last_s(self) -> int:
         """Return where the segment ends at the latest, in seconds."""
         end_s, most_s = self._segment.end_s, self._limits.max_duration_s
@@ -229,6 +247,8 @@ class _Log:
     def __init__(self, segment: Segment, interval_s: Fraction) -> None:
         self.failures: Counter[int] = Counter()
         """Pictures reported as damaged in each second."""
+        self.pauses: list[tuple[Fraction, Fraction]] = []
+        """Times of two successive pictures that lie more than a second apart."""
         self.progress_s = 0.0
         self.end_s: Fraction | None = None
         self._segment = segment
@@ -266,6 +286,8 @@ class _Log:
         if self._first_s is None or self._last_s is None:
             self._first_s = self._last_s = at_s
         elif at_s > self._last_s:
+            if at_s - self._last_s > 1:
+                self.pauses.append((self._last_s, at_s))
             self._interval_s, self._last_s = at_s - self._last_s, at_s
         self.progress_s = float(self._last_s - self._first_s)
         self.end_s = self._last_s + (int(shown["duration"] or 0) * self._unit_s or self._interval_s)

@@ -15,6 +15,7 @@ from fer_core.video.program import Ffmpeg
 # guesses times after a jump, up to 0.1 s wrong as measured: they are only read from the start.
 _SEEKABLE: Final = ("mov,", "matroska,", "flv")
 _SLACK_S: Final = 1.0
+_PAUSE_S: Final = 3600
 _LEAST_SEGMENT_S: Final = 30
 # Segments begin where the search for faces begins anew, too (``detection.quick_s``): elsewhere it
 # would have to look at frames before.
@@ -61,7 +62,10 @@ def open_timed(info: VideoInfo, limits: Video, **options: object) -> Any:
     if is_seekable(info):
         # Only with its own times does a decode from the middle agree with one from the start.
         options |= {"copyts": None, "start_at_zero": None}
-    # Otherwise ffmpeg counts from the start by itself, and mends the clock of joined broadcasts.
+    else:
+        # ffmpeg counts from the start by itself, and mends the clock of joined broadcasts. What
+        # jumps ahead by less is a pause: what comes after it keeps its time.
+        options |= {"dts_delta_threshold": _PAUSE_S}
     return program.open_input(info.path, limits, **options)
 
 
