@@ -194,7 +194,12 @@ def _with_prefect(
 def serve(
     *paths: Annotated[str, Parameter(help="The inbox: folders, globs, s3://…")],
     cron: Annotated[str, Parameter(help="When, as a cron expression.")] = "0 2 * * *",
-    timezone: Annotated[str | None, Parameter(help="Time zone of it. Default: UTC.")] = None,
+    timezone: Annotated[
+        str | None,
+        Parameter(
+            help="Its time zone; the pages', too, unless report.timezone is set. Default: UTC."
+        ),
+    ] = None,
     out: Out = None,
     config: Config = None,
     jurisdiction: Jurisdiction = None,
@@ -208,6 +213,8 @@ def serve(
     from flows import schedule, server
 
     schedule.need_schedule(cron, timezone or "UTC")
+    if loaded.origins["report.timezone"] == "default":
+        flags["report.timezone"] = timezone
     given = [absolute_or_url(path) for path in paths]
     root = loaded.settings.out.absolute()
     # Now, and not at two in the morning. An inbox that is empty now will hold real people.

@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -311,6 +312,25 @@ def test_a_schedule_that_is_none_is_refused_before_anything_starts(
     said = capsys.readouterr().err
     assert why in said and "Traceback" not in said and words[0] in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "pages"), [("", "Asia/Kolkata"), ('[report]\ntimezone = "UTC"\n', None)]
+)
+def test_the_pages_are_in_the_schedule_s_time_zone_unless_told_otherwise(
+    tmp_path, monkeypatch, told, pages
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "lecturepulse.toml").write_text(told, encoding="utf-8")
+    seen = {}
+    monkeypatch.setattr("flows.server.running", lambda **_: nullcontext("http://127.0.0.1/api"))
+    monkeypatch.setattr("flows.schedule.serve", lambda _, __, flags, **more: seen.update(flags))
+    words = ["serve", "inbox", "--out", "out", "--jurisdiction", "IN"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--timezone", "Asia/Kolkata"])
+    assert ended.value.code == 0
+    assert seen.get("report.timezone") == pages
 
 
 @pytest.mark.parametrize(
