@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fer_core import svg
-from fer_core.lanes import Lane, draw_lanes, height_of
+from fer_core.lanes import Lane, Span, draw_lanes, height_of
 from fer_core.summary import CALM_FROM_S, STATES, Columns
 from fer_core.svg import FloatArray, percent, stretched, tag
 from fer_core.wording import Wording
@@ -258,29 +258,19 @@ def pace_bars(
             width=percent(min(60, seconds - 60 * minute) * 0.94, seconds),
             y=top + height * (1 - rate / most),
             height=height * rate / most,
-            class_="area speech",
+            class_="area pace",
         )
         for minute, rate in enumerate(rates.tolist())
         if not math.isnan(rate)
     )
-    spoken = (
-        tag(
-            "rect",
-            x=percent(start, seconds),
-            width=percent(min(end, seconds) - start, seconds),
-            y=strip_y,
-            height=12,
-            class_="known",
-        )
-        for start, end in speech
-    )
+    spoken = Lane("", [Span(start, end, "speech") for start, end in speech])
     parts = [
         svg.time_axis(seconds, axis_y, top, words),
         svg.grid((0, 0.5, 1), top, height),
         *bars,
         svg.scale({1: words.whole(most), 0.5: words.whole(most / 2)}, top, height),
         tag("text", words("pace.axis"), x="0", y=14, class_="label"),
-        *spoken,
+        draw_lanes([spoken], seconds, strip_y),
     ]
     return svg.chart(name, axis_y + 6, title, description, *parts)
 

@@ -151,8 +151,8 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
     kinds = sorted({span.kind for lane in lanes for span in lane.spans} - {"chapter"})
     key += [(swatch(f"lane {kind}"), words(f"timeline.key_{kind}"), "") for kind in kinds]
     key += [
-        (swatch(state), state_name(story, state), "")
-        for state in STATES[1:]
+        (swatch("known" if state == "values" else state), state_name(story, state), "")
+        for state in STATES
         if lecture.count(state)
     ]
 

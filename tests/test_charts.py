@@ -356,7 +356,7 @@ def test_colours_can_be_told_from_their_paper(colours: dict[str, str]) -> None:
             assert _contrast(colours[text], colours[paper]) >= 4.5, text
     assert _contrast(colours["warn"], colours["warn-paper"]) >= 4.5
     assert _contrast(colours["flag"], colours["paper"]) >= 4.5
-    for shape in (*EMOTIONS, "other", "known", "edge", "crowd-line"):
+    for shape in (*EMOTIONS, "other", "known", "edge", "crowd-line", "pace"):
         assert _contrast(colours[shape], colours["paper"]) >= 3, shape
 
 
