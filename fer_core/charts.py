@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fer_core import svg
-from fer_core.lanes import Lane, draw_lanes, height_of
+from fer_core.lanes import Lane, Span, draw_lanes, height_of
 from fer_core.summary import CALM_FROM_S, STATES, Columns
 from fer_core.svg import FloatArray, percent, stretched, tag
 from fer_core.wording import Wording
@@ -47,28 +47,29 @@ def timeline(
 ) -> Markup:
     """Draw engagement (or, in presence mode, facing), lanes and people visible on one time axis."""
     n, span = columns.seconds, columns.span
-    top, height = 46 if marks else 24, 170
+    top, height = 54 if marks else 32, 170
     strip_y = top + height + 12
     lanes_y = strip_y + 16
     people_y = lanes_y + height_of(lanes) + 18
     axis_y = people_y + 56 + 18
-    label = words("timeline.axis_facing" if presence else "timeline.axis")
+    low, high = (0.0, 1.0) if presence else index_axis(columns)
+    label = words("timeline.axis_facing") if presence else _axis_name(low, high, words)
     if presence:
         curves = {"line facing": svg.line_path(columns.facing, span)}
     else:
-        curves = {"band": svg.band_path(columns.low, columns.high, span)}
+        curves = {"band": _band(columns)}
         if n >= CALM_FROM_S:
-            curves["line fine"] = svg.line_path(columns.fine, span)
-        curves["line"] = svg.line_path(columns.calm, span)
+            curves["line fine"] = svg.line_path(_on_axis(columns, columns.fine), span)
+        curves["line"] = svg.line_path(_on_axis(columns, columns.calm), span)
     paths = [tag("path", d=path, class_=kind) for kind, path in curves.items()]
     parts = [
         svg.patterns(name, _states_shown(columns)),
         svg.time_axis(n, axis_y, top, words),
-        svg.grid((0, 0.25, 0.5, 0.75, 1), top, height),
+        svg.grid((0, 0.5, 1), top, height),
         _hatched(name, columns, top, height),
         *(_mark_area(mark, n, top, height) for mark in marks),
         stretched(span, top, height, *paths),
-        svg.scale({value: words.about(value) for value in (0, 0.5, 1)}, top, height),
+        _index_scale(low, high, top, height, words),
         tag("text", label, x="0", y=14, class_="label"),
         *_flags(marks, n, 32),
         _strip(name, columns, strip_y),
@@ -80,14 +81,41 @@ def timeline(
     return svg.chart(name, axis_y + 6, title, description, *parts, kind="timed")
 
 
-def excerpt_axis(columns: Columns) -> tuple[float, float]:
-    """Return the tenths between which an excerpt's curve and interval lie."""
-    values = np.concatenate([columns.low, columns.calm, columns.high])
+def index_axis(columns: Columns) -> tuple[float, float]:
+    """Return the tenths between which curves and interval lie, at least two apart, in 0 to 1.
+
+    An axis from 0 on would press a class' whole lecture into a few pixels; where it begins is
+    written above the chart and beside it.
+    """
+    values = np.concatenate([columns.low, columns.calm, columns.fine, columns.high])
     known = values[~np.isnan(values)]
     if not len(known):
         return 0.0, 1.0
-    least, most = math.floor(10 * known.min()) / 10, math.ceil(10 * known.max()) / 10
-    return least, max(most, least + 0.1)
+    most = math.ceil(10 * float(known.max()) - 1e-6)
+    least = max(min(math.floor(10 * float(known.min()) + 1e-6), most - 2), 0)
+    return least / 10, min(max(most, least + 2), 10) / 10
+
+
+def _on_axis(columns: Columns, values: FloatArray) -> FloatArray:
+    """Return a curve as shares of the height of ``index_axis``."""
+    least, most = index_axis(columns)
+    return (values - least) / (most - least)
+
+
+def _band(columns: Columns) -> str:
+    low, high = (_on_axis(columns, ends) for ends in (columns.low, columns.high))
+    return svg.band_path(low, high, columns.span)
+
+
+def _axis_name(low: float, high: float, words: Wording) -> str:
+    if (low, high) == (0, 1):
+        return words("timeline.axis")
+    return words("timeline.axis_cut", low=words.about(low), high=words.about(high))
+
+
+def _index_scale(low: float, high: float, top: float, height: float, words: Wording) -> Markup:
+    labels = {0: words.about(low), 0.5: words.index((low + high) / 2), 1: words.about(high)}
+    return svg.scale(labels, top, height, above=True)
 
 
 def excerpt(
@@ -102,17 +130,12 @@ def excerpt(
 ) -> Markup:
     """Draw a part of the engagement curve, from second ``begin`` on, with one moment in it."""
     n, span = columns.seconds, columns.span
-    top, height = 10, 84
+    top, height = 32, 84
     axis_y = top + height + 18
     inside = Mark(mark.start - begin, mark.stop - begin, mark.label)
-    least, most = excerpt_axis(columns)
-
-    def share(values: FloatArray) -> FloatArray:
-        return (values - least) / (most - least)
-
-    reach = svg.band_path(share(columns.low), share(columns.high), span)
-    band = tag("path", d=reach, class_="band")
-    line = tag("path", d=svg.line_path(share(columns.calm), span), class_="line")
+    least, most = index_axis(columns)
+    band = tag("path", d=_band(columns), class_="band")
+    line = tag("path", d=svg.line_path(_on_axis(columns, columns.calm), span), class_="line")
     parts = [
         svg.patterns(name, _states_shown(columns)),
         svg.time_axis(n, axis_y, top, words, begin=begin),
@@ -120,7 +143,8 @@ def excerpt(
         _hatched(name, columns, top, height),
         _mark_area(inside, n, top, height),
         stretched(span, top, height, band, line),
-        svg.scale({0: words.about(least), 1: words.about(most)}, top, height),
+        _index_scale(least, most, top, height, words),
+        tag("text", _axis_name(least, most, words), x="0", y=14, class_="label"),
     ]
     return svg.chart(name, axis_y + 6, title, description, *parts)
 
@@ -234,29 +258,19 @@ def pace_bars(
             width=percent(min(60, seconds - 60 * minute) * 0.94, seconds),
             y=top + height * (1 - rate / most),
             height=height * rate / most,
-            class_="area speech",
+            class_="area pace",
         )
         for minute, rate in enumerate(rates.tolist())
         if not math.isnan(rate)
     )
-    spoken = (
-        tag(
-            "rect",
-            x=percent(start, seconds),
-            width=percent(min(end, seconds) - start, seconds),
-            y=strip_y,
-            height=12,
-            class_="known",
-        )
-        for start, end in speech
-    )
+    spoken = Lane("", [Span(start, end, "speech") for start, end in speech])
     parts = [
         svg.time_axis(seconds, axis_y, top, words),
         svg.grid((0, 0.5, 1), top, height),
         *bars,
         svg.scale({1: words.whole(most), 0.5: words.whole(most / 2)}, top, height),
         tag("text", words("pace.axis"), x="0", y=14, class_="label"),
-        *spoken,
+        draw_lanes([spoken], seconds, strip_y),
     ]
     return svg.chart(name, axis_y + 6, title, description, *parts)
 

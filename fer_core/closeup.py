@@ -115,7 +115,7 @@ def _figure(story: Story, number: int, moment: Moment, begin: int, end: int) -> 
     words, name = story.words, f"moment-{number}"
     part = story.lecture.part(begin, end)
     columns = part.columns(calm_s=10)
-    low, high = charts.excerpt_axis(columns)
+    low, high = charts.index_axis(columns)
     key = "closeup.higher" if moment.change >= 0 else "closeup.lower"
     finding = words(
         key,

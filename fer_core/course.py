@@ -71,7 +71,6 @@ def course(story: Story) -> dict[str, Any] | None:
         "sentence": "",
         "notes": notes,
         "figure": _figure(story, alike, (low, median, high), finding),
-        "ends": [words.day(facts.get("started_at")) for facts in (alike[0], story.facts)],
     }
 
 
@@ -121,6 +120,7 @@ def _figure(
                 low=words.about(low),
                 high=words.about(high),
             ),
+            axis=words("timeline.axis_cut", low=words.about(low), high=words.about(high)),
             band=band,
             height=96,
         ),
@@ -130,6 +130,7 @@ def _figure(
             (swatch("usual"), words("course.key_band"), ""),
         ],
         notes=[words("course.note")],
+        ends=(words.day(alike[0].get("started_at")), words.day(story.facts.get("started_at"))),
         table=Table(
             [(words(f"course.{head}"), name) for head, name in heads.items()],
             [(_page(facts, story), _cells(facts, words)) for facts in lectures],

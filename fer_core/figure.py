@@ -79,6 +79,7 @@ class Figure:
         notes: what to know when reading it.
         table: the same numbers.
         scrub: whether it has a slider that reads out the values of a second.
+        ends: what stands below the two ends of an axis without labels of its own.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Figure:
     table: Table
     notes: list[str] = field(default_factory=list[str])
     scrub: bool = False
+    ends: tuple[str, str] | None = None
 
 
 def measured(words: Wording, value: float, write: Callable[[float], str]) -> Cell:

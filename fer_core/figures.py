@@ -130,13 +130,15 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
         if story.outcome in ("found", "none"):
             outcome = "moments" if story.moments else "nothing"
             finding += words(f"timeline.finding_{outcome}", n=len(story.moments))
-        description = words("timeline.describe", duration=duration)
+        low, high = (words.about(end) for end in charts.index_axis(columns))
+        description = words("timeline.describe", duration=duration, low=low, high=high)
         key = [(swatch("line"), words("timeline.key_calm", n=str(width)), "")]
         if width == 60:
             key.append((swatch("line fine"), words("timeline.key_fine"), ""))
         key.append((swatch("band"), words("timeline.key_band"), ""))
         if story.moments:
-            key.append((swatch("moment"), words("timeline.key_moment"), ""))
+            several = "s" if len(story.moments) > 1 else ""
+            key.append((swatch("moment"), words(f"timeline.key_moment{several}"), ""))
         heads = {
             "time": "second",
             "engagement": "engagement",
@@ -151,8 +153,8 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
     kinds = sorted({span.kind for lane in lanes for span in lane.spans} - {"chapter"})
     key += [(swatch(f"lane {kind}"), words(f"timeline.key_{kind}"), "") for kind in kinds]
     key += [
-        (swatch(state), state_name(story, state), "")
-        for state in STATES[1:]
+        (swatch("known" if state == "values" else state), state_name(story, state), "")
+        for state in STATES
         if lecture.count(state)
     ]
 
@@ -185,7 +187,7 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
             presence=story.presence,
         ),
         key=key,
-        notes=[] if story.presence else [*_weights_note(story), words("timeline.note")],
+        notes=[] if story.presence else _curve_notes(story),
         table=Table(
             [(words(f"timeline.{head}"), name) for head, name in heads.items()],
             [(story.href(row.start), cells(row)) for row in rows],
@@ -310,6 +312,12 @@ def _lanes(story: Story) -> list[Lane]:
         Lane(words("timeline.lane_speech"), [Span(start, end, "speech") for start, end in spoken]),
     ]
     return [lane for lane in lanes if lane.spans]
+
+
+def _curve_notes(story: Story) -> list[str]:
+    looked = story.outcome in ("found", "none")
+    unnumbered = [story.words("timeline.note_unnumbered")] if looked else []
+    return [*_weights_note(story), *unnumbered, story.words("timeline.note")]
 
 
 def _weights_note(story: Story) -> list[str]:

@@ -50,14 +50,16 @@ def history(
     *,
     title: str,
     description: str,
+    axis: str = "",
     band: tuple[float, float, float] | None = None,
     height: float = 64,
 ) -> Markup:
     """Draw lectures over ``height`` pixels, on the axis of ``axis_of``.
 
+    ``axis`` is what the axis is called, above the chart; nothing where many charts share it.
     ``band`` holds lower quartile, median and upper quartile of the lectures to compare with.
     """
-    top, k = 8, len(dots)
+    top, k = 32 if axis else 8, len(dots)
     bottom_value, top_value = axis_of(dots)
 
     def share(value: float) -> float:
@@ -97,9 +99,15 @@ def history(
         svg.grid((0, 0.5, 1), top, height),
         stretched(k, top, height, *lines),
         *marks,
-        svg.scale({share(v): words.about(v) for v in (bottom_value, top_value)}, top, height),
+        svg.scale(
+            {share(v): words.about(v) for v in (bottom_value, top_value)},
+            top,
+            height,
+            above=bool(axis),
+        ),
+        *([tag("text", axis, x="0", y=14, class_="label")] if axis else []),
     ]
-    return svg.chart(name, height + 16, title, description, *body, kind="small-multiple")
+    return svg.chart(name, top + height + 8, title, description, *body, kind="small-multiple")
 
 
 def _dot(x: str, y: float, *, here: bool) -> Markup:

@@ -21,6 +21,12 @@ from fer_core.wording import Wording, clean
 MOST_LECTURES: Final = 1000
 """Lectures listed; older ones stay in the tables and keep their pages."""
 
+FOLDED_FROM: Final = 60
+"""From so many lectures on, the table is one for each course, folded."""
+
+NIGHT_FOLDED_FROM: Final = 10
+"""From so many on, what went well last night is folded."""
+
 MOST_COURSES: Final = 24
 MOST_DOTS: Final = 200
 """Latest lectures of a course that are drawn."""
@@ -64,7 +70,8 @@ def index(
     every = [facts_of(row) for row in recordings.to_dict("records")]
     every.sort(key=_age, reverse=True)
     lectures = [_lecture(facts, moments_by_id, words) for facts in every[:MOST_LECTURES]]
-    courses = _courses(every, words)
+    folds = _folds(every[:MOST_LECTURES], lectures, words)
+    courses = _courses(every, {str(fold["course"]): str(fold["id"]) for fold in folds}, words)
     statuses = [str(facts.get("status")) for facts in every]
     return {
         "summary": words(
@@ -78,7 +85,9 @@ def index(
             if status in statuses
         ],
         "night": _night(every, last_night or (), words),
+        "night_folded_from": NIGHT_FOLDED_FROM,
         "lectures": lectures,
+        "folds": folds,
         "expressions": any(facts.get("mode") != "presence" for facts in every),
         "older": words("index.older", n=len(every) - len(lectures))
         if len(every) > len(lectures)
@@ -121,7 +130,37 @@ def _night(
                 "reason": clean(reason.strip(), _LONGEST_REASON),
             }
         )
-    return runs
+    # What needs somebody stands first, and is not looked for among what went well.
+    return sorted(runs, key=lambda run: run["status"] == "done")
+
+
+def _folds(
+    every: Sequence[Facts], lectures: Sequence[dict[str, Any]], words: Wording
+) -> list[dict[str, Any]]:
+    """Return the lectures of each course with a line that sums them up; nothing where few."""
+    if len(lectures) < FOLDED_FROM:
+        return []
+    by_course: dict[str, list[dict[str, Any]]] = {}
+    for facts, lecture in zip(every, lectures, strict=True):
+        by_course.setdefault(str(facts.get("course") or ""), []).append(lecture)
+    folds: list[dict[str, Any]] = []
+    for course, rows in sorted(by_course.items()):
+        statuses = [row["status"] for row in rows]
+        parts = [words("index.lectures", n=len(rows))] + [
+            words(f"index.{status}_count", n=statuses.count(status))
+            for status in ("partial", "failed")
+            if status in statuses
+        ]
+        folds.append(
+            {
+                "id": f"of-course-{len(folds) + 1}",
+                "course": course,
+                "name": rows[0]["course"] or words("units.none"),
+                "parts": words("units.list").join(parts),
+                "lectures": rows,
+            }
+        )
+    return folds
 
 
 def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> dict[str, Any]:
@@ -175,8 +214,13 @@ def _index(facts: Facts, words: Wording) -> str:
     return words("index.value", mean=words.index(float(mean or 0)), range=reach)
 
 
-def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
-    """Return a small history of each course with more than one lecture that has an index."""
+def _courses(
+    every: Sequence[Facts], anchors: Mapping[str, str], words: Wording
+) -> list[dict[str, Any]]:
+    """Return a small history of each course with more than one lecture that has an index.
+
+    ``anchors`` holds the id of the table of a course's own, where there is one.
+    """
     by_course: dict[str, list[Facts]] = {}
     for facts in reversed(every):
         if facts.get("status") != "failed":
@@ -200,6 +244,7 @@ def _courses(every: Sequence[Facts], words: Wording) -> list[dict[str, Any]]:
         drawn.append(
             {
                 "name": clean(course, _LONGEST_NAME),
+                "anchor": anchors.get(course, ""),
                 "finding": finding,
                 "breaks": words("index.course_breaks", n=breaks) if breaks else "",
                 "first": words.day(shown[0].get("started_at")),

@@ -132,8 +132,8 @@ def _figure(story: Story, spoken: Transcript, rates: FloatArray) -> Figure:
             description=words("pace.describe", duration=words.duration(seconds)),
         ),
         key=[
-            (swatch("area speech"), words("pace.key_words"), ""),
-            (swatch("known"), words("pace.key_speech"), ""),
+            (swatch("area pace"), words("pace.key_words"), ""),
+            (swatch("lane speech"), words("pace.key_speech"), ""),
         ],
         notes=[words("pace.note")],
         table=Table(

@@ -189,13 +189,17 @@ def grid(values: Sequence[float], top: float, height: float) -> Markup:
     return Markup("").join(lines)
 
 
-def scale(labels: Mapping[float, str], top: float, height: float) -> Markup:
-    """Label hairlines at shares of the height; drawn after the curves, so that none hides it."""
+def scale(labels: Mapping[float, str], top: float, height: float, *, above: bool = False) -> Markup:
+    """Label hairlines at shares of the height; drawn after the curves, so that none hides it.
+
+    ``above`` puts all labels above their lines: for a chart with room between it and its name.
+    """
     parts: list[Markup] = []
     for value, label in labels.items():
         y = top + height * (1 - value)
         # Below its line, so that the topmost does not meet the axis' name; but 0 above it.
-        parts.append(tag("text", label, x="0", y=y + 12 if value else y - 3, class_="tick halo"))
+        y += 12 if value and not above else -3
+        parts.append(tag("text", label, x="0", y=y, class_="tick halo"))
     return Markup("").join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -340,20 +341,34 @@ def _contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("theme", [0, 1, 2], ids=["light", "dark", "print"])
-def test_colours_can_be_told_from_their_paper(theme: int) -> None:
+@pytest.fixture(params=[0, 1, 2], ids=["light", "dark", "print"])
+def colours(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the colours of one theme of the stylesheet, by name."""
     css = (assets.templates() / "page.css").read_text("utf-8")
     blocks = [b for b in re.findall(r":root \{(.*?)\}", css, re.DOTALL) if "--paper" in b]
     assert len(blocks) == 3
-    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", blocks[theme]))
+    return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", blocks[request.param]))
 
+
+def test_colours_can_be_told_from_their_paper(colours: dict[str, str]) -> None:
     for text in ("ink", "muted", "accent", "warn"):
         for paper in ("paper", "raised"):
             assert _contrast(colours[text], colours[paper]) >= 4.5, text
     assert _contrast(colours["warn"], colours["warn-paper"]) >= 4.5
     assert _contrast(colours["flag"], colours["paper"]) >= 4.5
-    for shape in (*EMOTIONS, "other", "known", "edge", "crowd-line"):
+    for shape in (*EMOTIONS, "other", "known", "edge", "crowd-line", "pace"):
         assert _contrast(colours[shape], colours["paper"]) >= 3, shape
+
+
+def test_a_copy_without_colour_still_tells_areas_apart(colours: dict[str, str]) -> None:
+    # Three to one between all of them and their paper is more than black and white hold; the
+    # lines between areas have the paper's colour, and of each area that is three to one.
+    for one, other in combinations(("neutral", "happy", "other"), 2):
+        assert _contrast(colours[one], colours[other]) >= 2, (one, other)
+    # The edges of the interval and of a moment, wherever they cross.
+    for ground in ("paper", "band", "moment"):
+        assert _contrast(colours["fine"], colours[ground]) >= 3, ground
+        assert _contrast(colours["flag"], colours[ground]) >= 3, ground
 
 
 def test_names_and_order_of_expressions_are_complete() -> None:

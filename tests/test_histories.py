@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from fer_core import charts
@@ -64,3 +67,31 @@ def test_an_excerpt_keeps_the_recording_s_own_clock() -> None:
     }
     (area,) = [e for e in chart.iter("rect") if e.get("class") == "moment"]
     assert (area.get("x"), area.get("width")) == ("40%", "20%")
+
+
+def test_a_cut_axis_holds_every_curve_and_says_what_it_shows() -> None:
+    lecture = Lecture.of(tables.seconds(5, 600), presence=False)
+    columns = lecture.columns()
+    low, high = charts.index_axis(columns)
+    known = np.concatenate([columns.low, columns.fine, columns.calm, columns.high])
+    assert 0 <= low <= np.nanmin(known) and np.nanmax(known) <= high <= 1
+    assert (low, high) != (0, 1)
+
+    chart = drawn(charts.timeline("x", columns, words(), title="t", description="d"))
+
+    texts = [e.text for e in chart.iter("text")]
+    assert f"Engagement index, only {low:g} to {high:g} shown" in texts
+    assert {f"{low:g}", f"{high:g}"} <= set(texts)
+    line = next(e.get("d", "") for e in chart.iter("path") if e.get("class") == "line")
+    first = float(line.split("L")[0].split(" ")[1])
+    drawn_at = low + (1000 - first) / 1000 * (high - low)
+    assert drawn_at == pytest.approx(columns.calm[0], abs=0.001)
+
+
+def test_a_flat_curve_is_not_blown_up() -> None:
+    flat = Lecture.of(tables.seconds(5, 200), presence=False)
+    columns = dataclasses.replace(
+        flat.columns(), **{name: np.full(200, 0.97) for name in ("low", "fine", "calm", "high")}
+    )
+
+    assert charts.index_axis(columns) == pytest.approx((0.8, 1.0))

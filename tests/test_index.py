@@ -40,8 +40,9 @@ def test_the_index_of_a_thousand_lectures_is_quick_and_small() -> None:
     assert time.process_time() - start < 5
 
     root = pages.check(html)
-    assert len(list(next(root.iter("tbody")).iter("tr"))) == 1000
-    assert report.index_page(rows.iloc[::-1], moments_by_id=counts).count("<tr>") == 1001
+    bodies = [list(body.iter("tr")) for body in root.iter("tbody")]
+    assert (len(bodies), sum(map(len, bodies))) == (30, 1000)
+    assert report.index_page(rows.iloc[::-1], moments_by_id=counts).count("<tr>") == 1030
 
 
 def test_the_index_lists_the_newest_first_and_counts_what_it_leaves_out(
@@ -171,3 +172,37 @@ def test_a_history_is_dated_by_the_lectures_that_have_a_dot() -> None:
     )
     days = [f"{when:%Y-%m-%d}" for when in rows["started_at"]]
     assert [day for day in days if day in text] == [days[1], days[3]]
+
+
+def test_an_index_of_many_is_walked_by_course_and_begins_with_what_failed() -> None:
+    rows = tables.recordings(80, courses=4).assign(status="done")
+    rows.loc[[3, 70], "status"] = "failed"
+    night = list(rows["recording_id"][60:])
+    root = pages.check(report.index_page(rows, moments_by_id={}, last_night=night))
+
+    links = [a.get("href") for a in pages.of_class(root, "contents")[0].iter("a")]
+    assert links == ["#night", "#courses", "#all"]
+    shown, folded = pages.of_class(pages.by_id(root, "night"), "night")
+    assert [pages.text_of(run) for run in shown] == [
+        text for text in map(pages.text_of, shown) if text.startswith("failed")
+    ]
+    assert (len(shown), len(folded)) == (1, 19)
+    assert "19 done" in pages.text_of(pages.by_id(root, "night"))
+    folds = pages.of_class(pages.by_id(root, "all"), "fold")
+    assert len(folds) == 4
+    lists = [len(list(next(fold.iter("tbody")).iter("tr"))) for fold in folds]
+    assert lists == [20, 20, 20, 20]
+    assert sum("1 failed" in pages.text_of(fold[0]) for fold in folds) == 2
+    # Each course that is drawn leads to its own lectures, failed ones included.
+    drawn = {h.get("href") for h in pages.of_class(root, "multiples")[0].iter("a")}
+    assert drawn == {f"#{fold[1].get('id')}" for fold in folds}
+
+
+def test_a_few_lectures_are_one_table_and_an_empty_cell_is_marked() -> None:
+    rows = tables.recordings(4, courses=2).assign(status=["done", "failed", "done", "done"])
+    root = pages.check(report.index_page(rows, moments_by_id={}))
+
+    assert not pages.of_class(root, "fold")
+    cells = list(next(root.iter("tbody")).iter("td"))
+    empty = [cell for cell in cells if pages.text_of(cell) == "–"]
+    assert empty and empty == pages.of_class(next(root.iter("tbody")), "none")

@@ -113,3 +113,19 @@ def test_moments_quote_what_was_said_around_them():
     assert short.startswith("in it in it")
     assert during.startswith("in it in it")
     assert after.startswith("word word")
+
+
+def test_a_colour_means_the_same_in_the_timeline_and_in_the_pace():
+    root = pages.check(report.lecture_page(tables.material(7, 600), course_name="x"))
+
+    kinds: dict[str, list[str]] = {}
+    for figure in ("curve", "pace-chart"):
+        kinds[figure] = [str(e.get("class")) for e in pages.by_id(root, figure).iter()]
+        assert "span speech" in kinds[figure]
+        assert "area speech" not in kinds[figure]
+    assert "area pace" in kinds["pace-chart"] and "known" not in kinds["pace-chart"]
+    assert "known" in kinds["curve"]
+    # Every colour of the timeline is in its key.
+    key = next(e for e in pages.of_class(pages.by_id(root, "timeline"), "key"))
+    assert [e for e in key.iter() if e.get("class") == "known"]
+    assert "could be read" in pages.text_of(key)

@@ -258,8 +258,8 @@
     });
   }
   // The dark scheme's colours: the bars stand on black in either.
-  const PALE = { angry: "#ed3044", disgust: "#c7e4a9", fear: "#a9608c", happy: "#ebb014", neutral: "#b0a8aa",
-    sad: "#4b76f2", surprise: "#10c2ea" };
+  const PALE = { angry: "#e3133b", disgust: "#c7e4a9", fear: "#965291", happy: "#db9605", neutral: "#766d6e",
+    sad: "#4d77f6", surprise: "#17cffa" };
 
   function rowOf(cells) {
     const row = document.createElement("tr");
