@@ -30,7 +30,7 @@ from fer_core.errors import (
     TransientError,
     in_short,
 )
-from fer_core.folder import explained
+from fer_core.folder import explained, write_whole
 from fer_core.live import Take
 from fer_core.outcome import Outcome
 from fer_core.policy import Permission
@@ -89,9 +89,7 @@ def put_by(store: Store, on_air: OnAir, take: Take) -> None:
     }
     with explained(folder):
         checkpoint.keep(folder / _SEEN, take.observations, take.effort)
-        part = folder / f"{_ABOUT}.part"
-        part.write_text(json.dumps(about), encoding="utf-8")
-        part.replace(folder / _ABOUT)
+    write_whole(folder / _ABOUT, json.dumps(about).encode())
 
 
 def waiting(store: Store) -> list[str]:
