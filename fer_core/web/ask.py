@@ -10,13 +10,11 @@ import hashlib
 import importlib.resources
 import io
 import json
-import sys
 import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, Final
 
@@ -35,6 +33,7 @@ from fer_core.web.problems import Problem, without_paths
 
 blueprint: Final = Blueprint("ask", __name__)
 
+_PROGRAM: Final = "import sys; from fer_core.web import asked; asked.answer_question(sys.argv[1])"
 _MOST_BYTES: Final = 64_000_000
 _LONGEST_SQL: Final = 20_000
 _SHOWN_ROWS: Final = 500
@@ -146,7 +145,7 @@ def answer_to(sql: str, *, form: str) -> Answer:
     with _turn():
         try:
             output, ended = process.run(
-                [sys.executable, "-P", "-c", _program(), json.dumps(task)],
+                process.our_python("-c", _PROGRAM, json.dumps(task)),
                 limit_s=limits.query_s + _GRACE_S,
                 max_output_bytes=_MOST_BYTES,
             )
@@ -174,15 +173,6 @@ def _turn() -> Generator[None]:
             _turns.release()
     finally:
         _places.release()
-
-
-def _program() -> str:
-    """Return what the process runs: this very package, wherever it lies."""
-    here = str(Path(__file__).resolve().parents[2])
-    return (
-        f"import sys; sys.path.insert(0, {here!r}); "
-        "from fer_core.web import asked; asked.answer_question(sys.argv[1])"
-    )
 
 
 def _read(output: bytes, ended: process.Ended, rows: int) -> Answer:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from fer_core import audit, inbox, policy
+from fer_core import audit, inbox, policy, process
 from fer_core.errors import LecturePulseError
 from fer_core.settings import Settings
 from fer_core.underway import read_underway
@@ -248,13 +248,12 @@ class Jobs:
             "limit_s": limit_s,
             "parent": os.getpid(),
         }
-        here = str(Path(__file__).resolve().parents[2])
-        path = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+        program = process.our_python("-c", _PROGRAM)
         child = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM],
+            program.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
+            env=program.env,
             text=True,
             start_new_session=True,
         )
