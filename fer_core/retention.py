@@ -12,10 +12,11 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Final, Literal
 
 from fer_core import arrivals, audit, pages
+from fer_core.age import days_since, made_on
 from fer_core.errors import ConfigError
 from fer_core.folder import explained, write_whole
 from fer_core.schema import TABLES
@@ -91,7 +92,7 @@ def expired(store: Store, settings: Settings, now: datetime) -> list[Removal]:
     found: list[Removal] = []
     there = {name: set(store.counts(name)) for name in tables}
     for known in _all(store):
-        age = (now.date() - known.made_on).days
+        age = days_since(known.made_on, now)
         if days is not None and age > days:
             found.append(known)
         elif due := tuple(
@@ -106,14 +107,12 @@ def expired(store: Store, settings: Settings, now: datetime) -> list[Removal]:
 def is_too_old(made_at: datetime | None, modified_s: float, settings: Settings) -> bool:
     """Say whether a recording is past its retention before it is read at all."""
     days = settings.retention.days
-    made = made_at or datetime.fromtimestamp(modified_s, UTC)
-    return days is not None and datetime.now(UTC).date() - made.date() > timedelta(days)
+    return days is not None and days_since(made_on(made_at, modified_s)) > days
 
 
 def past(made_at: datetime | None, modified_s: float, settings: Settings) -> set[str]:
     """Return the tables of a recording whose own time is over, so that none is written again."""
-    made = made_at or datetime.fromtimestamp(modified_s, UTC)
-    age = (datetime.now(UTC).date() - made.date()).days
+    age = days_since(made_on(made_at, modified_s))
     return {name for name, most in settings.retention.tables.items() if age > most}
 
 
@@ -202,6 +201,8 @@ def purge_expired(store: Store, settings: Settings) -> None:
 
 
 def _all(store: Store) -> list[Removal]:
+    import pandas as pd  # a second of its own, which a night has later
+
     columns = ["recording_id", "source_name", "source_path", "started_at"]
     known = store.all("recordings", columns)
     runs = store.all("runs", ["recording_id", "source_mtime_ns", "run_started_at"])
@@ -212,8 +213,10 @@ def _all(store: Store) -> list[Removal]:
             str(row["recording_id"]),
             str(row["course"]),
             str(row["source_name"]),
-            pages.made_on(
-                row, int(times.get(row["recording_id"], 0)), read.get(row["recording_id"])
+            made_on(
+                None if pd.isna(row["started_at"]) else row["started_at"],
+                times.get(row["recording_id"], 0) / 1e9,
+                read.get(row["recording_id"]),
             ),
             None,
             row["source_path"] or None,
