@@ -188,7 +188,7 @@ def _recorded(recording_id: str, about: dict[str, Any]) -> Recorded:
     settings = Settings(**about["settings"])
     started_at = datetime.fromisoformat(about["started_at"])
     local = started_at.astimezone(ZoneInfo(settings.report.timezone))
-    mode, reason = about["permission"]
+    permission = Permission(*about["permission"])
     width, height = map(int, about["size_px"])
     return Recorded(
         name=f"live {local:%Y-%m-%d %H:%M}",
@@ -200,8 +200,8 @@ def _recorded(recording_id: str, about: dict[str, Any]) -> Recorded:
         size_px=(width, height),
         chapters=(),
         exclusions=settings.privacy.exclude,
-        permission=Permission(mode, reason),
-        model=assets.chosen(settings.classification) if mode == "emotion" else None,
+        permission=permission,
+        model=assets.permitted(permission, settings.classification),
         synthetic=False,
         settings=settings,
         columns={

@@ -235,8 +235,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
 
 def _permitted(source: Source, settings: Settings) -> tuple[Permission, ModelAsset | None]:
     permission = policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
-    reads = permission.mode == "emotion"
-    return permission, assets.chosen(settings.classification) if reads else None
+    return permission, assets.permitted(permission, settings.classification)
 
 
 def _mtime_ns(source: Source) -> int:
