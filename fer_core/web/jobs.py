@@ -23,6 +23,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from fer_core import audit, inbox, policy, process
+from fer_core.address import id_of
 from fer_core.errors import LecturePulseError
 from fer_core.settings import Settings
 from fer_core.underway import read_underway
@@ -128,7 +129,7 @@ class Jobs:
         with self._changed:
             # Together: else a job of the same content might end, and delete it, in between.
             if course:
-                job.path = kept.put_in_place(path, root, sha256[:16])
+                job.path = kept.put_in_place(path, root, id_of(sha256))
             self._jobs[job.id] = job
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="videos", daemon=True)
