@@ -1,7 +1,8 @@
-"""Draws the pages of a dataset from its tables alone: no video, no model.
+"""Draws the pages of a dataset from its tables and from transcripts: no video, no model.
 
-Reads the store, asks ``report`` for the page, writes it back; computes nothing. What draws is
-imported when there is something to draw: a night begins to read a second sooner.
+Reads the store, asks ``report`` for the page, writes it back; adds only until when a lecture is
+kept. What draws is imported when there is something to draw: a night begins to read a second
+sooner.
 """
 
 # pandas and pyarrow are typed in part only.
