@@ -1,6 +1,7 @@
 """The lecturepulse library: recordings in, per-second tables and reports out.
 
-Knows nothing of Prefect or Flask; ``fer_core.cli`` is the only room that talks to a terminal.
+Of Prefect only ``cli`` knows, of Flask only ``web``. A person at a terminal hears from
+``cli``, the rooms ``cli_…``, ``terminal`` and ``training``.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""What a recording or a dataset is called where paths end: ``s3://BUCKET/KEY``; text only.
+"""What a recording or a dataset is called: its id, its address ``s3://BUCKET/KEY``; text only.
 
 A recording of object storage has a copy below its dataset's folder while it is worked on. Its
 tables name the address, which is the same on every machine.
@@ -16,7 +16,18 @@ INBOX: Final = "inbox"
 """Folder of a dataset that holds copies of recordings, and of what lies beside them."""
 
 _SCHEME: Final = "s3://"
+_ID: Final = re.compile(r"[0-9a-f]{16}")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+
+
+def id_of(sha256: str) -> str:
+    """Return the id of the recording whose content has this hash."""
+    return sha256[:16]
+
+
+def is_id(text: str) -> bool:
+    """Say whether a text may be the id of a recording, of whatever kind."""
+    return _ID.fullmatch(text) is not None
 
 
 def is_url(text: object) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from fer_core import assets, audit, checkpoint, pages
+from fer_core.address import is_id
 from fer_core.conclude import Recorded, Work, conclude
 from fer_core.errors import (
     PASSING,
@@ -30,7 +30,7 @@ from fer_core.errors import (
     TransientError,
     in_short,
 )
-from fer_core.folder import explained
+from fer_core.folder import explained, write_whole
 from fer_core.live import Take
 from fer_core.outcome import Outcome
 from fer_core.policy import Permission
@@ -39,7 +39,6 @@ from fer_core.store import Place, Store
 
 _log = logging.getLogger("lecturepulse")
 
-_ID: Final = re.compile("[0-9a-f]{16}")
 _KEY: Final = "live"
 _ABOUT: Final = "about.json"
 _SEEN: Final = "seen.npz"
@@ -89,14 +88,12 @@ def put_by(store: Store, on_air: OnAir, take: Take) -> None:
     }
     with explained(folder):
         checkpoint.keep(folder / _SEEN, take.observations, take.effort)
-        part = folder / f"{_ABOUT}.part"
-        part.write_text(json.dumps(about), encoding="utf-8")
-        part.replace(folder / _ABOUT)
+    write_whole(folder / _ABOUT, json.dumps(about).encode())
 
 
 def waiting(store: Store) -> list[str]:
     """Return the ids of live recordings that are put by, the oldest first."""
-    found = sorted((store.root / "work").glob(f"*/{_KEY}/{_ABOUT}"), key=_when)
+    found = sorted(store.work.glob(f"*/{_KEY}/{_ABOUT}"), key=_when)
     return [path.parent.parent.name for path in found]
 
 
@@ -108,9 +105,9 @@ def _when(path: Path) -> float:
 
 def state(store: Store, recording_id: str) -> State:
     """Return how far a live recording has come; of anything but an id nothing is known."""
-    if not _ID.fullmatch(recording_id):
+    if not is_id(recording_id):
         return "unknown"
-    folder = store.root / "work" / recording_id / _KEY
+    folder = store.work / recording_id / _KEY
     if (folder / _ABOUT).is_file():
         return "waiting"
     if (folder / _FAILED).is_file():
@@ -136,7 +133,7 @@ def conclude_waiting(store: Store, settings: Settings) -> Iterator[Outcome]:
     trouble: EnvironmentProblem | TransientError | None = None
     audit.note_settings(store.root, settings.for_audit())
     for recording_id in waiting(store):
-        about = store.root / "work" / recording_id / _KEY / _ABOUT
+        about = store.work / recording_id / _KEY / _ABOUT
         try:
             yield _conclude(store, about, settings)
         except StoreError:
@@ -190,7 +187,7 @@ def _recorded(recording_id: str, about: dict[str, Any]) -> Recorded:
     settings = Settings(**about["settings"])
     started_at = datetime.fromisoformat(about["started_at"])
     local = started_at.astimezone(ZoneInfo(settings.report.timezone))
-    mode, reason = about["permission"]
+    permission = Permission(*about["permission"])
     width, height = map(int, about["size_px"])
     return Recorded(
         name=f"live {local:%Y-%m-%d %H:%M}",
@@ -202,8 +199,8 @@ def _recorded(recording_id: str, about: dict[str, Any]) -> Recorded:
         size_px=(width, height),
         chapters=(),
         exclusions=settings.privacy.exclude,
-        permission=Permission(mode, reason),
-        model=assets.chosen(settings.classification) if mode == "emotion" else None,
+        permission=permission,
+        model=assets.permitted(permission, settings.classification),
         synthetic=False,
         settings=settings,
         columns={

@@ -21,7 +21,7 @@ from typing import Final
 
 from fer_core import inbox as inboxes
 from fer_core import transcript
-from fer_core.address import INBOX, address_of, bucket_and_key, is_url, path_of
+from fer_core.address import INBOX, address_of, bucket_and_key, id_of, is_url, path_of
 from fer_core.bucket import Bucket, Listed
 from fer_core.errors import EnvironmentProblem, InputError, TransientError
 from fer_core.folder import need_space, write_whole
@@ -109,8 +109,8 @@ def forget(root: Path, recording_id: str) -> None:
     """Keep no hash of a recording's content; its object is left alone all the same."""
     with _writing:
         known = _known(root)
-        if any(sha256[:16] == recording_id for sha256, _ in known.values() if sha256):
-            gone = {k: (GONE if s[:16] == recording_id else s, d) for k, (s, d) in known.items()}
+        if any(id_of(sha256) == recording_id for sha256, _ in known.values() if sha256):
+            gone = {k: (GONE if id_of(s) == recording_id else s, d) for k, (s, d) in known.items()}
             _keep(root, gone)
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 
 from fer_core import processor
 from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError, in_short
+from fer_core.policy import Permission
 from fer_core.records import EMOTIONS
 from fer_core.settings import Classification
 
@@ -301,6 +302,11 @@ def model(
 def chosen(settings: Classification) -> ModelAsset:
     """Return the checked weights that the settings choose; fails like ``model``."""
     return model(settings.model, runtime=settings.runtime, weights=settings.weights)
+
+
+def permitted(permission: Permission, settings: Classification) -> ModelAsset | None:
+    """Return ``chosen`` where expressions may be read; None where no model may even be loaded."""
+    return chosen(settings) if permission.mode == "emotion" else None
 
 
 def _installed(runtime: str) -> bool:

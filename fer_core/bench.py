@@ -138,8 +138,9 @@ def _run(source: Source, settings: Settings) -> dict[str, Any]:
         scratched = settings.model_copy(update={"out": Path(scratch)})
         before = os.times()
         began = time.perf_counter()
+        program = process.our_python("-c", _CHILD)
         child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            program.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=program.env
         )
         peak_mb: list[float] = []
 

@@ -47,6 +47,21 @@ Begun = tuple[_Network, int]
 """A network, and how many faces make a batch of it."""
 
 
+def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return probabilities ``(n, classes)`` of logits divided by the temperature."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def probabilities(
+    logits: NDArray[np.floating], calibration: Calibration = UNCALIBRATED
+) -> NDArray[np.float64]:
+    """Return the probabilities ``(n, 7)`` that a head's logits stand for."""
+    moved = np.asarray(logits, np.float64) + calibration.offset
+    return softmax(moved, calibration.temperature)
+
+
 class Classifier:
     """A network, made whole: batches, flip averaging, calibration; safe to share between threads.
 
@@ -95,10 +110,7 @@ class Classifier:
         Raises:
             ValueError: the crops have another shape or type.
         """
-        scores = self.logits(crops)[self._head].astype(np.float64)
-        scaled = (scores + self._calibration.offset) / self._calibration.temperature
-        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        return probabilities(self.logits(crops)[self._head], self._calibration).astype(np.float32)
 
     def _in_batches(self, crops: NDArray[np.uint8]) -> Logits:
         found: list[Logits] = []

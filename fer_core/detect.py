@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_core import assets
+from fer_core.boxes import overlap
 from fer_core.records import LANDMARKS, Faces, Frame
 from fer_core.settings import Detection
 from fer_core.yunet import Network
@@ -91,8 +92,8 @@ def _are_the_same(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> bo
     """Say whether two searches found the same faces: each box of one overlaps one of the other."""
     if len(boxes) != len(others):
         return False
-    overlaps = _iou(boxes, others) >= _SAME_IOU
-    return bool((overlaps.sum(axis=0) == 1).all() and (overlaps.sum(axis=1) == 1).all())
+    same = overlap(boxes, others) >= _SAME_IOU
+    return bool((same.sum(axis=0) == 1).all() and (same.sum(axis=1) == 1).all())
 
 
 def _are_near(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
@@ -103,16 +104,6 @@ def _are_near(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
     apart = np.linalg.norm(middles[:, None] - places[None], axis=2)
     near = apart <= np.maximum(boxes[:, 3], 1)[:, None]
     return bool(near.any(axis=0).all() and near.any(axis=1).all())
-
-
-def _iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return intersection over union of every box with every other, ``(n, m)``."""
-    a, b = boxes[:, None, :], others[None, :, :]
-    low = np.maximum(a[..., :2], b[..., :2])
-    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    common = np.maximum(high - low, 0).prod(axis=-1)
-    whole = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - common
-    return np.asarray(common / np.maximum(whole, 1e-9), np.float32)
 
 
 def _reading_order(boxes: NDArray[np.float64]) -> NDArray[np.intp]:

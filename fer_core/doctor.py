@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fer_core import assets, published, repair, video
-from fer_core.errors import LecturePulseError, StoreError
+from fer_core.errors import EnvironmentProblem, LecturePulseError, StoreError
+from fer_core.folder import nearest_there, need_space
 from fer_core.settings import Settings
 from fer_core.store import Store
 
-_LEAST_FREE_GB = 2.0
 _PACKAGES = (
     *("tensorflow", "ai-edge-litert", "onnxruntime", "opencv-python-headless"),
     *("prefect", "pyarrow", "duckdb", "jinja2"),
@@ -42,7 +41,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("packages", _packages),
         ("prefect", _prefect),
         ("object storage", lambda: _storage(settings)),
-        ("disk", lambda: _disk(settings.out)),
+        ("disk", lambda: _disk(settings)),
         ("dataset", lambda: _dataset(settings)),
         ("tables", lambda: _tables(settings)),
         ("jurisdiction", lambda: _jurisdiction(settings)),
@@ -74,7 +73,7 @@ def _packages() -> str:
         try:
             seen.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError as error:
-            raise LecturePulseError(
+            raise EnvironmentProblem(
                 f"The package {name} is not installed.", hint="Install lecturepulse again."
             ) from error
     return ", ".join(seen)
@@ -84,9 +83,8 @@ def _prefect() -> str:
     if url := os.environ.get("PREFECT_API_URL"):
         return f"server {url}"
     home = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))
-    above = next(folder for folder in (home, *home.parents) if folder.exists())
-    if not os.access(above, os.W_OK):
-        raise LecturePulseError(
+    if not os.access(nearest_there(home), os.W_OK):
+        raise EnvironmentProblem(
             f"Prefect cannot keep its records in {home}.",
             hint="Set PREFECT_HOME to a folder this user may write to.",
         )
@@ -100,16 +98,13 @@ def _storage(settings: Settings) -> str:
     return f"{settings.publish_to} answers"
 
 
-def _disk(out: Path) -> str:
-    above = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    free_gb = shutil.disk_usage(above).free / 1e9
+def _disk(settings: Settings) -> str:
+    out = settings.out.absolute()
+    free_mb = need_space(out, settings.run.min_free_mb)
+    above = nearest_there(out)
     if not os.access(above, os.W_OK):
         raise StoreError(f"{above} cannot be written.", hint="Choose another folder with --out.")
-    if free_gb < _LEAST_FREE_GB:
-        raise StoreError(
-            f"Only {free_gb:.1f} GB are free for {out}.", hint=f"Free {_LEAST_FREE_GB:.0f} GB."
-        )
-    return f"{free_gb:.0f} GB free for {out.absolute()}"
+    return f"{free_mb / 1000:.0f} GB free for {out}"
 
 
 def _tables(settings: Settings) -> str:

@@ -53,20 +53,32 @@ def leads_out(path: Path) -> bool:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
 
 
-def need_space(folder: Path, least_mb: int) -> None:
-    """Stop before a disk is full, while there is still room to put things in order.
+def nearest_there(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists: where it would be made.
 
     Raises:
-        StoreError: less than that is free where the folder is, or would be.
+        OSError: it cannot be looked at.
+    """
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def need_space(folder: Path, least_mb: int) -> float:
+    """Stop before a disk is full, while there is still room to put things in order.
+
+    Returns:
+        What is free where the folder is, or would be, MB.
+
+    Raises:
+        StoreError: less than that is free.
     """
     with explained(folder):
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        free_mb = shutil.disk_usage(there).free / 1e6
+        free_mb = shutil.disk_usage(nearest_there(folder)).free / 1e6
     if free_mb < least_mb:
         raise StoreError(
             f"Only {free_mb:,.0f} MB are free for {folder}; {least_mb:,} are wanted.",
             hint="Free some space and run again; nothing is lost. The setting is run.min_free_mb.",
         )
+    return free_mb
 
 
 def write_whole(path: Path, data: bytes) -> None:

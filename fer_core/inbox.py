@@ -1,6 +1,7 @@
 """Finds the recordings of an inbox, and what each belongs to: course, start, title.
 
-Looks at names, sidecars and file times only; opening the video is ``video``'s work.
+Looks at names, sidecars and file times, and hashes what a file holds; what is in the video is
+``video``'s work.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_core import arrivals, assets, audit, exclude, inbox, policy, retention, rows, video
-from fer_core.address import address_of, is_url, path_of
+from fer_core.address import address_of, id_of, is_url, path_of
 from fer_core.assets import ModelAsset
 from fer_core.conclude import Recorded
 from fer_core.errors import InputError, TransientError
@@ -164,8 +164,8 @@ def nothing_new(
     if sha256 == arrivals.GONE:
         return deleted
     # One that was read again on purpose since then has rows, and is like any other.
-    gone = store.recording(sha256[:16]) is None
-    if gone and audit.reference(sha256[:16]) in audit.purged(store.root):
+    gone = store.recording(id_of(sha256)) is None
+    if gone and audit.reference(id_of(sha256)) in audit.purged(store.root):
         return deleted
     return _known(source, sha256, settings, permission, model, store)
 
@@ -199,7 +199,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
     if known := nothing_new(source, settings, store, force=force):
         return known
     permission, model = _permitted(source, settings)
-    recording_id = sha256[:16]
+    recording_id = id_of(sha256)
     info = info or video.probe(source.path, ffmpeg, settings.video)
     started_at = source.started_at or info.created
     if retention.is_too_old(started_at, mtime_ns / 1e9, settings):
@@ -235,8 +235,7 @@ def plan(source: Source, settings: Settings, store: Store, *, force: bool) -> Jo
 
 def _permitted(source: Source, settings: Settings) -> tuple[Permission, ModelAsset | None]:
     permission = policy.permission(settings.deployment, synthetic=inbox.is_made_up(source))
-    reads = permission.mode == "emotion"
-    return permission, assets.chosen(settings.classification) if reads else None
+    return permission, assets.permitted(permission, settings.classification)
 
 
 def _mtime_ns(source: Source) -> int:
@@ -254,7 +253,8 @@ def _known(
     model: ModelAsset | None,
     store: Store,
 ) -> NothingNew | None:
-    row = store.recording(sha256[:16])
+    recording_id = id_of(sha256)
+    row = store.recording(recording_id)
     if row is None or row["status"] == "failed":
         return None
     earlier = path_of(row["source_path"], store.root)
@@ -288,9 +288,9 @@ def _known(
         return None
     chapters = _chapters(source)
     # Marks that were deleted in their time are not to come back.
-    deleted = "marks" in settings.retention.tables and not any(store.files("marks", sha256[:16]))
+    deleted = "marks" in settings.retention.tables and not any(store.files("marks", recording_id))
     if not deleted and (chapters or row["chapters_from"] == "sidecar"):
-        marks = store.read("marks", sha256[:16])
+        marks = store.read("marks", recording_id)
         stored = marks[marks["kind"] == "chapter"]
         known = dict(zip(stored["second"].tolist(), stored["title"].tolist(), strict=True))
         within = {int(c.start_s): c.title for c in chapters if c.start_s < row["seconds"]}
@@ -298,11 +298,11 @@ def _known(
             return None
     if earlier != source.path:
         return NothingNew(
-            sha256[:16],
+            recording_id,
             f"Nothing has changed but its name, which was {earlier.name!r}.",
             moved=True,
         )
-    return NothingNew(sha256[:16], "Nothing has changed since it was done.")
+    return NothingNew(recording_id, "Nothing has changed since it was done.")
 
 
 def _copy_of(

@@ -104,8 +104,7 @@ class View:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.permission = policy.permission(settings.deployment, synthetic=False)
-        reads = self.permission.mode == "emotion"
-        self.model = assets.chosen(settings.classification) if reads else None
+        self.model = assets.permitted(self.permission, settings.classification)
         self._settings, self._clock = settings, clock
         finder = YuNet(settings.detection, threads=THREADS)
         self._detector = QuickSearch(finder, settings.detection, RATE_HZ)

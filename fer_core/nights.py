@@ -86,7 +86,7 @@ def work_through(
             progress.tell("found", "", len(sources))
             outcomes += _each(sources, one, publish, at_once(settings.run))
         failures.retire_replaced(store, outcomes)
-        checkpoint.forget_stale(store.root / "work")
+        checkpoint.forget_stale(store.work)
         worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
         if at_once(settings.run) > 1:
             _draw_again(store, settings, worked_on)

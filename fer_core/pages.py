@@ -1,7 +1,8 @@
-"""Draws the pages of a dataset from its tables alone: no video, no model.
+"""Draws the pages of a dataset from its tables and from transcripts: no video, no model.
 
-Reads the store, asks ``report`` for the page, writes it back; computes nothing. What draws is
-imported when there is something to draw: a night begins to read a second sooner.
+Reads the store, asks ``report`` for the page, writes it back; adds only until when a lecture is
+kept. What draws is imported when there is something to draw: a night begins to read a second
+sooner.
 """
 
 # pandas and pyarrow are typed in part only.
@@ -13,13 +14,14 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fer_core import arrivals, exclude, transcript
 from fer_core.address import is_url, path_of
+from fer_core.age import made_on
 from fer_core.errors import ConfigError
 from fer_core.settings import Settings
 from fer_core.store import Place, Store
@@ -151,30 +153,15 @@ def remove(store: Store, recording_id: str) -> None:
         page.unlink(missing_ok=True)
 
 
-def made_on(row: Mapping[Any, Any], mtime_ns: int, read_at: datetime | None) -> date:
-    """Return the day a recording's age counts from: its start, or else its file's time.
-
-    Args:
-        row: its ``recordings``.
-        mtime_ns: its file's time.
-        read_at: when it was read; None for now.
-    """
-    import pandas as pd
-
-    unknown = pd.isna(row["started_at"])
-    made = datetime.fromtimestamp(mtime_ns / 1e9, UTC) if unknown else row["started_at"]
-    # A camera's clock may be years ahead: nothing was made after it was read.
-    return min(made.date(), (read_at or datetime.now(UTC)).date())
-
-
 def _kept_until(store: Store, row: Mapping[str, Any], days: int | None) -> date | None:
     if days is None:
         return None
     runs = store.read("runs", str(row["recording_id"]))
     if runs.empty:
-        return made_on(row, 0, None) + timedelta(days)
+        return made_on(row["started_at"], 0) + timedelta(days)
     run = runs.iloc[0]
-    return made_on(row, int(run["source_mtime_ns"]), run["run_started_at"]) + timedelta(days)
+    modified_s = int(run["source_mtime_ns"]) / 1e9
+    return made_on(row["started_at"], modified_s, run["run_started_at"]) + timedelta(days)
 
 
 def _href(target: Path, folder: Path) -> str:

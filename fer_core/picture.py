@@ -57,8 +57,7 @@ class PictureReader:
 
     def __init__(self, settings: Settings) -> None:
         self.permission = policy.permission(settings.deployment, synthetic=False)
-        reads = self.permission.mode == "emotion"
-        self.model = assets.chosen(settings.classification) if reads else None
+        self.model = assets.permitted(self.permission, settings.classification)
         self._settings = settings
         self._detector = YuNet(settings.detection)
         self._turn = threading.Lock()

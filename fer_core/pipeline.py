@@ -153,11 +153,12 @@ def finish(
     began_at: datetime,
     runner: str,
 ) -> Outcome:
-    """Turn the segments' observations into committed tables and a page.
+    """Turn the segments' observations into committed tables; its page is drawn later.
 
     Raises:
         InputError: not one picture could be decoded.
         TransientError: the file changed while it was being read.
+        StoreError: the tables cannot be written.
     """
     observations, effort = _gathered(job, results, store)
     faults = [result for result in results if isinstance(result, InputError)]

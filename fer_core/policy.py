@@ -1,7 +1,8 @@
-"""What may be computed and shown where: the jurisdiction gate.
+"""What may be computed where: the jurisdiction gate; and what the settings mean, in plain words.
 
-Minimum group and per-person tables are settings applied in ``engagement`` and ``store``; this
-room answers one question before any model is loaded: expressions, presence only, or nothing.
+The gate answers one question before any model is loaded: expressions, presence only, or nothing.
+The minimum group is applied in ``engagement``, ``moments`` and ``live``; whether there are tables
+of single people, in ``conclude``.
 """
 
 from __future__ import annotations

@@ -15,9 +15,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Final, Self, TypeVar, cast
 
 from fer_core.errors import PASSING, EnvironmentProblem, TransientError
@@ -28,10 +29,40 @@ _TAIL_LINES: Final = 40
 _DRAIN_GRACE_S: Final = 5.0
 _LONGEST_WAIT_S: Final = 0.25
 _REAP_PAUSE_S: Final = 0.005
-# ffmpeg writes files or colours its messages when these are set; a nightly job inherits anything.
-_UNWANTED_VARIABLES: Final = ("FFREPORT", "AV_LOG_FORCE")
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a child is, and what helps if it cannot be started.
+
+    Attributes:
+        command: program and arguments; no shell is involved.
+        env: its whole environment.
+        hint: what the reader can do if the system refuses to start it.
+    """
+
+    command: Sequence[str]
+    env: Mapping[str, str]
+    hint: str
+
+
+def our_python(*words: str) -> Program:
+    """Return the Python that runs this, for a child that imports these very packages.
+
+    Nothing is imported from the working folder, in which anything may lie.
+
+    Args:
+        words: of its command line, such as ``-c`` and what it has to do.
+    """
+    here = str(Path(__file__).resolve().parents[1])
+    path = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return Program(
+        [sys.executable, "-P", *words],
+        os.environ | {"PYTHONPATH": os.pathsep.join(path)},
+        "Install lecturepulse again; its Python is not where it was when this was started.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +87,7 @@ class Child:
     of its output is not mistaken for a slow child.
 
     Args:
-        command: program and arguments; no shell is involved.
+        program: what to start.
         limit_s: gives the seconds the child may keep its reader waiting, all waits together; asked
             again and again, so that it may grow with the progress made.
         max_memory_mb: most address space it may take, MB; None for no limit. Linux only.
@@ -70,7 +101,7 @@ class Child:
 
     def __init__(
         self,
-        command: Sequence[str],
+        program: Program,
         *,
         limit_s: Callable[[], float],
         max_memory_mb: int | None = None,
@@ -83,16 +114,16 @@ class Child:
         self._ended: Ended | None = None
         try:
             self._popen = subprocess.Popen(
-                command,
+                program.command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
-                env={k: v for k, v in os.environ.items() if not k.startswith(_UNWANTED_VARIABLES)},
+                env=program.env,
             )
         except OSError as error:
-            raise _not_started(command[0], error) from error
+            raise _not_started(program, error) from error
         _confine(self._popen.pid, max_memory_mb)
         self._stdout = cast("IO[bytes]", self._popen.stdout)
         self._poller = select.poll()
@@ -193,7 +224,7 @@ class Child:
 
 
 def run(
-    command: Sequence[str],
+    program: Program,
     *,
     limit_s: float,
     max_output_bytes: int,
@@ -203,7 +234,7 @@ def run(
     """Run a child to its end.
 
     Args:
-        command: program and arguments.
+        program: what to start.
         limit_s: seconds it may take.
         max_output_bytes: output beyond it is read and dropped.
         max_memory_mb: as for ``Child``.
@@ -217,14 +248,14 @@ def run(
         TimeoutError: it took longer than ``limit_s``; it is dead.
     """
     output = bytearray()
-    with Child(command, limit_s=lambda: limit_s, max_memory_mb=max_memory_mb, claim=claim) as child:
+    with Child(program, limit_s=lambda: limit_s, max_memory_mb=max_memory_mb, claim=claim) as child:
         for chunk in _chunks(child):
             output += chunk[: max_output_bytes - len(output)]
         return bytes(output), child.finish()
 
 
 def run_lines(
-    command: Sequence[str],
+    program: Program,
     *,
     limit_s: float,
     take: Callable[[str], None],
@@ -233,7 +264,7 @@ def run_lines(
     """Run a child to its end, and hand over its output line by line.
 
     Args:
-        command: program and arguments.
+        program: what to start.
         limit_s: seconds it may take.
         take: called with every line.
         max_memory_mb: as for ``Child``.
@@ -241,7 +272,7 @@ def run_lines(
     Raises:
         EnvironmentProblem, TransientError, TimeoutError: as for ``run``.
     """
-    with Child(command, limit_s=lambda: limit_s, max_memory_mb=max_memory_mb) as child:
+    with Child(program, limit_s=lambda: limit_s, max_memory_mb=max_memory_mb) as child:
         for line in _lines(_chunks(child)):
             take(line)
         return child.finish()
@@ -280,13 +311,13 @@ def _confine(pid: int, max_memory_mb: int | None) -> None:
             resource.prlimit(pid, kind, (limit, limit))
 
 
-def _not_started(program: str, error: OSError) -> EnvironmentProblem | TransientError:
+def _not_started(program: Program, error: OSError) -> EnvironmentProblem | TransientError:
+    name = program.command[0]
     if error.errno in PASSING:
         return TransientError(
-            f"{program} could not be started: {error.strerror}.",
+            f"{name} could not be started: {error.strerror}.",
             hint="The machine is short of memory, processes or open files; run fewer workers.",
         )
     return EnvironmentProblem(
-        f"{program} could not be started: {error.strerror or error}.",
-        hint="lecturepulse doctor shows which ffmpeg is used and why.",
+        f"{name} could not be started: {error.strerror or error}.", hint=program.hint
     )

@@ -319,7 +319,7 @@ class _Copy:
 
     def _files(self) -> Generator[str]:
         root = self._store.root
-        for path in (*self._store.reports.rglob("*.html"), *(root / "logs").glob("*.log")):
+        for path in (*self._store.reports.rglob("*.html"), *self._store.logs.glob("*.log")):
             yield path.relative_to(root).as_posix()
         yield from (name for name in _SINGLE if (root / name).is_file())
 

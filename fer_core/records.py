@@ -30,7 +30,7 @@ LANDMARKS: Final = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth"
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A chapter of the container: start and end in seconds of presentation time, and a title."""
+    """A chapter of container or sidecar: start and end, seconds of presentation time; its title."""
 
     start_s: float
     end_s: float

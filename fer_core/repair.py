@@ -23,7 +23,6 @@ from fer_core.folder import explained
 from fer_core.schema import TABLES
 from fer_core.store import Store
 
-_ASIDE: Final = "set-aside"
 _DAMAGED: Final = "a table of its recording is damaged or missing"
 
 
@@ -70,7 +69,7 @@ def set_aside(store: Store, faults: list[Fault]) -> Path | None:
     """
     if not faults:
         return None
-    folder = store.root / _ASIDE / datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S")
+    folder = store.aside / datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S")
     for fault in faults:
         target = folder / fault.path.relative_to(store.root)
         with explained(target):
@@ -80,7 +79,7 @@ def set_aside(store: Store, faults: list[Fault]) -> Path | None:
 
 
 def _torn(store: Store) -> Iterator[Fault]:
-    for folder in (store.tables, store.reports, store.root / "logs"):
+    for folder in (store.tables, store.reports, store.logs):
         for path in folder.rglob("*.part"):
             yield Fault(path, "a write that was never finished")
 
@@ -146,6 +145,6 @@ def _pages(store: Store, damaged: set[str]) -> Iterator[Fault]:
     for path in store.reports.glob("*/*.html"):
         if path.stem not in known:
             yield Fault(path, "the page of a recording that is not in the tables")
-    for path in (store.root / "logs").glob("*.log"):
+    for path in store.logs.glob("*.log"):
         if path.stem not in known:
             yield Fault(path, "the log of a recording that is not in the tables")

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Final, Literal
 
 from fer_core import arrivals, audit, pages
+from fer_core.address import is_id
+from fer_core.age import days_since, made_on
 from fer_core.errors import ConfigError
 from fer_core.folder import explained, write_whole
 from fer_core.schema import TABLES
@@ -28,8 +29,6 @@ Why = Literal["asked", "before", "expired"]
 
 UPLOADS: Final = "uploads"
 """Folder of the videos that were kept through the web interface, below the dataset, by id."""
-
-_ID: Final = re.compile("[0-9a-f]{16}")
 
 # What a purge has set out to do, until it is done: a power cut must not leave half of it.
 _JOURNAL: Final = ".purging"
@@ -59,7 +58,7 @@ class Removal:
 
 def unfinished(store: Store) -> list[str]:
     """Return the ids of recordings that have work files: cut off, or being worked on."""
-    return sorted(path.name for path in (store.root / "work").glob("*") if path.is_dir())
+    return sorted(path.name for path in store.work.glob("*") if path.is_dir())
 
 
 def one(store: Store, recording_id: str) -> Removal:
@@ -91,7 +90,7 @@ def expired(store: Store, settings: Settings, now: datetime) -> list[Removal]:
     found: list[Removal] = []
     there = {name: set(store.counts(name)) for name in tables}
     for known in _all(store):
-        age = (now.date() - known.made_on).days
+        age = days_since(known.made_on, now)
         if days is not None and age > days:
             found.append(known)
         elif due := tuple(
@@ -106,14 +105,12 @@ def expired(store: Store, settings: Settings, now: datetime) -> list[Removal]:
 def is_too_old(made_at: datetime | None, modified_s: float, settings: Settings) -> bool:
     """Say whether a recording is past its retention before it is read at all."""
     days = settings.retention.days
-    made = made_at or datetime.fromtimestamp(modified_s, UTC)
-    return days is not None and datetime.now(UTC).date() - made.date() > timedelta(days)
+    return days is not None and days_since(made_on(made_at, modified_s)) > days
 
 
 def past(made_at: datetime | None, modified_s: float, settings: Settings) -> set[str]:
     """Return the tables of a recording whose own time is over, so that none is written again."""
-    made = made_at or datetime.fromtimestamp(modified_s, UTC)
-    age = (datetime.now(UTC).date() - made.date()).days
+    age = days_since(made_on(made_at, modified_s))
     return {name for name, most in settings.retention.tables.items() if age > most}
 
 
@@ -202,6 +199,8 @@ def purge_expired(store: Store, settings: Settings) -> None:
 
 
 def _all(store: Store) -> list[Removal]:
+    import pandas as pd  # a second of its own, which a night has later
+
     columns = ["recording_id", "source_name", "source_path", "started_at"]
     known = store.all("recordings", columns)
     runs = store.all("runs", ["recording_id", "source_mtime_ns", "run_started_at"])
@@ -212,8 +211,10 @@ def _all(store: Store) -> list[Removal]:
             str(row["recording_id"]),
             str(row["course"]),
             str(row["source_name"]),
-            pages.made_on(
-                row, int(times.get(row["recording_id"], 0)), read.get(row["recording_id"])
+            made_on(
+                None if pd.isna(row["started_at"]) else row["started_at"],
+                times.get(row["recording_id"], 0) / 1e9,
+                read.get(row["recording_id"]),
             ),
             None,
             row["source_path"] or None,
@@ -224,7 +225,7 @@ def _all(store: Store) -> list[Removal]:
     for recording_id in unfinished(store):
         if recording_id not in rows:
             # All that is known of one that was cut off is when: its name comes with its rows.
-            begun_s = (store.root / "work" / recording_id).stat().st_mtime
+            begun_s = (store.work / recording_id).stat().st_mtime
             begun_on = datetime.fromtimestamp(begun_s, UTC).date()
             found.append(Removal(recording_id, "", "not finished", begun_on, None, None))
     rows |= {removal.recording_id for removal in found}
@@ -262,15 +263,15 @@ def _left_over(store: Store) -> dict[str, float]:
     """
     files = [path for name in TABLES for path in store.files(name)]
     files += [page for page in store.reports.glob("*/*.html") if not page.parent.is_symlink()]
-    files += (store.root / "logs").glob("*.log")
+    files += store.logs.glob("*.log")
     named = [(path, path.stem) for path in files if path.is_file()]
     kept = [path for path in (store.root / UPLOADS).glob("*") if path.is_dir()]
     named += [(path, path.name) for path in kept if not path.is_symlink()]
-    aside = [path for path in (store.root / "set-aside").rglob("*") if path.is_file()]
+    aside = [path for path in store.aside.rglob("*") if path.is_file()]
     named += [(path, path.name.removeprefix(".")[:16]) for path in aside]
     newest: dict[str, float] = {}
     for path, name in named:
-        if _ID.fullmatch(name):
+        if is_id(name):
             newest[name] = max(newest.get(name, 0), path.lstat().st_mtime)
     return newest
 
@@ -293,7 +294,7 @@ def _drop_empty_folders(store: Store) -> None:
 
 
 def _forget_set_aside(store: Store, recording_id: str) -> None:
-    for path in sorted((store.root / "set-aside").rglob("*"), reverse=True):
+    for path in sorted(store.aside.rglob("*"), reverse=True):
         with explained(path):
             if path.is_file() and path.name.startswith((recording_id, f".{recording_id}")):
                 path.unlink(missing_ok=True)

@@ -80,7 +80,12 @@ MOMENTS: Final = _schema(
     Column("change", pa.float32(), "engagement inside minus engagement around, -1 to 1"),
     Column("change_low", pa.float32(), "2.5 % end of its interval"),
     Column("change_high", pa.float32(), "97.5 % end of its interval"),
-    Column("p_value", pa.float32(), "share of resampled classes with a change as large by chance"),
+    Column(
+        "p_value",
+        pa.float32(),
+        "share of classes without shared change (each person's curve rotated in time by itself) "
+        "whose clearest window is as clear",
+    ),
     Column("people", pa.int16(), "people seen both inside and around"),
     Column("at_layout_change", pa.bool_(), "a layout or slide change coincides"),
 )

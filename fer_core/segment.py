@@ -1,7 +1,7 @@
 """Looks at one segment of a recording: decode, find faces, read expressions, keep what was seen.
 
 A detector is made for every segment, a classifier once a process. What the faces amount to is
-``pipeline``'s work; in which process this is done, ``workers``'.
+``conclude``'s work; in which process this is done, ``workers``'.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def _encoded(course: str) -> str:
 
 
 class Store:
-    """One dataset: ``tables/``, ``reports/`` and ``work/`` below a folder.
+    """One dataset: folders of tables, pages, work files and logs, and of what was set aside.
 
     Args:
         root: the folder; made when first written to.
@@ -88,6 +88,9 @@ class Store:
         self.root = root.absolute()
         self.tables = self.root / "tables"
         self.reports = self.root / "reports"
+        self.work = self.root / "work"
+        self.logs = self.root / "logs"
+        self.aside = self.root / "set-aside"
 
     @contextmanager
     def writing(self) -> Generator[None]:
@@ -154,7 +157,7 @@ class Store:
             paths, key=lambda p: p.relative_to(self.tables).parts[0] != "recordings"
         ):
             path.unlink(missing_ok=True)
-        (self.root / f"logs/{recording_id}.log").unlink(missing_ok=True)
+        (self.logs / f"{recording_id}.log").unlink(missing_ok=True)
 
     def all(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a whole table with ``course`` and ``month``, in the order of its files.
@@ -264,9 +267,9 @@ class Store:
         Raises:
             StoreError: it cannot be written.
         """
-        name = f"logs/{recording_id}.log"
-        write_whole(self.root / name, text.encode("utf-8", "backslashreplace"))
-        return name
+        path = self.logs / f"{recording_id}.log"
+        write_whole(path, text.encode("utf-8", "backslashreplace"))
+        return path.relative_to(self.root).as_posix()
 
     def page(self, place: Place) -> str:
         """Return the name of a recording's page below ``reports/``."""
@@ -284,7 +287,7 @@ class Store:
         Files of the same recording under another key (other settings, another model) are of no
         use any more and are removed.
         """
-        folder = self.root / "work" / recording_id / key
+        folder = self.work / recording_id / key
         with explained(folder):
             for other in folder.parent.glob("*"):
                 if other != folder:
@@ -294,7 +297,7 @@ class Store:
 
     def clear_work(self, recording_id: str) -> None:
         """Remove a recording's work files."""
-        shutil.rmtree(self.root / "work" / recording_id, ignore_errors=True)
+        shutil.rmtree(self.work / recording_id, ignore_errors=True)
 
     def _file(self, name: str, place: Place) -> Path:
         return self.tables / name / place.folder / f"{place.recording_id}.parquet"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_core.boxes import overlap
 from fer_core.records import Observations
 from fer_core.settings import Tracking
 
@@ -101,7 +102,7 @@ def _match(
 ) -> list[tuple[int, int]]:
     if not len(old) or not len(new):
         return []
-    iou = _overlap(old, new)
+    iou = overlap(old, new)
     size_old = np.sqrt(old[:, 2] * old[:, 3])[:, None]
     size_new = np.sqrt(new[:, 2] * new[:, 3])[None, :]
     ratio = np.maximum(size_old, size_new) / np.maximum(np.minimum(size_old, size_new), 1e-6)
@@ -124,12 +125,3 @@ def _match(
             free_old.remove(at_old)
             free_new.remove(at_new)
     return pairs
-
-
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the intersection over union of every box of ``a`` with every box of ``b``."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
-    inside = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    areas = a[:, None, 2:].prod(axis=2) + b[None, :, 2:].prod(axis=2) - inside
-    return inside / np.maximum(areas, 1e-6)

@@ -12,7 +12,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import traceback
 from collections.abc import Generator
@@ -23,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from fer_core import progress, segment, stopping
+from fer_core import process, progress, segment, stopping
 from fer_core.errors import EnvironmentProblem, LecturePulseError, TransientError
 from fer_core.records import Segment
 from fer_core.segment import Footage
@@ -134,15 +133,13 @@ class _Worker:
             self._pipe, theirs = Pipe()
         except OSError as error:
             raise _not_started(error) from error
-        here = str(Path(__file__).resolve().parents[1])
-        path = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+        program = process.our_python("-c", _PROGRAM, str(theirs.fileno()))
         try:
             self._child = subprocess.Popen(
-                # Not from the working folder, in which anything may lie.
-                [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())],
+                program.command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | _ONE_THREAD | _FRUGAL | {"PYTHONPATH": os.pathsep.join(path)},
+                env={**program.env, **_ONE_THREAD, **_FRUGAL},
                 # Ctrl-C is for the conductor, which has everybody keep what was seen.
                 start_new_session=True,
             )

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import subprocess
-import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import available_timezones
 
+from fer_core import process
 from fer_core.errors import ConfigError
 
 _REFUSED: Final = 9
@@ -44,8 +44,14 @@ def need_schedule(cron: str, timezone: str) -> None:
             hint="Give --timezone a name as in the tz database, such as Asia/Kolkata.",
         )
     # In a process of its own: here Prefect would read its settings before its server is there.
-    command = [sys.executable, "-P", "-c", _CHECK, cron]
-    checked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    program = process.our_python("-c", _CHECK, cron)
+    checked = subprocess.run(
+        program.command,
+        env=program.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
     if checked.returncode == _REFUSED:
         raise ConfigError(
             f"{cron!r} is no cron expression.",

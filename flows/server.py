@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
+from fer_core import process
 from fer_core.errors import EnvironmentProblem
 
 _PREFECT_PORT: Final = 4200
@@ -83,11 +84,12 @@ def running(
     purpose = _SCHEDULES if schedules else _EPHEMERAL
     if keep_days:
         purpose = purpose | {f"{_VACUUM}_RETENTION_PERIOD": str(86400 * keep_days)}
+    program = process.our_python("-m", "flows.server", str(port))
     child = subprocess.Popen(
-        [sys.executable, "-m", "flows.server", str(port)],
+        program.command,
         stdin=subprocess.PIPE,  # its lifeline
         stdout=subprocess.DEVNULL,
-        env=os.environ | purpose | {"PREFECT_API_URL": url, "PREFECT_UI_API_URL": url},
+        env={**program.env, **purpose, "PREFECT_API_URL": url, "PREFECT_UI_API_URL": url},
         # Ctrl-C is for us; the server is ended once nobody needs it any more.
         start_new_session=True,
     )

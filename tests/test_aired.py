@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,23 @@ def test_what_waits_is_faces_and_numbers_never_a_picture(opened: Open, tmp_path:
         assert sum(arrays[name].nbytes for name in arrays) < 40_000
     for path in folder.iterdir():
         assert b"\xff\xd8\xff" not in path.read_bytes()
+
+
+def test_what_waits_is_on_the_disk_before_anybody_is_told(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Both files, and last of all the folder that names them: a power cut may follow at once."""
+    fsync, stored = os.fsync, list[int]()
+
+    def noted(handle: int) -> None:
+        fsync(handle)
+        stored.append(os.fstat(handle).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder = tmp_path / "out" / "work" / record(opened()) / "live"
+
+    in_order = [folder / "seen.npz", folder / "about.json", folder]
+    assert stored[-3:] == [path.stat().st_ino for path in in_order]
 
 
 def test_a_live_recording_becomes_what_a_file_of_it_becomes(

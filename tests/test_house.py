@@ -139,6 +139,17 @@ def test_every_module_has_its_place_in_the_import_direction():
     )
 
 
+def test_our_own_python_is_started_in_one_way():
+    """With ``-P`` and this package first: else a child imports what lies in the working folder."""
+    nothing(
+        f"{name(file)}: use process.our_python"
+        for file in python_files(*PACKAGES)
+        if name(file) != "fer_core/process.py"
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable"
+    )
+
+
 def test_no_file_is_too_large_for_a_repository():
     nothing(
         f"{name(f)} has {f.stat().st_size} bytes" for f in tree() if f.stat().st_size > MOST_BYTES

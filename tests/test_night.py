@@ -371,6 +371,17 @@ def test_doctor_names_what_is_missing(command, tmp_path, monkeypatch):
     assert "PROBLEM ffmpeg" in out
 
 
+@pytest.mark.parametrize(("least_mb", "exit_code"), [("1", 0), (str(10**12), 3)])
+def test_doctor_wants_the_space_that_a_run_wants(
+    command, tmp_path, monkeypatch, least_mb, exit_code
+):
+    monkeypatch.setenv("LECTUREPULSE_RUN__MIN_FREE_MB", least_mb)
+    code, out, _ = command("doctor", "--out", tmp_path / "out")
+    assert code == exit_code
+    assert ("PROBLEM disk" in out) == bool(exit_code)
+    assert ("MB are free for" in out) == bool(exit_code)
+
+
 def test_config_init_and_show(command, tmp_path):
     assert command("config", "init")[0] == 0
     assert (tmp_path / "lecturepulse.toml").is_file()

@@ -9,12 +9,17 @@ from contextlib import suppress
 
 import pytest
 
+import fer_core
 from fer_core import process
 from fer_core.errors import EnvironmentProblem
 
 
+def of(*command):
+    return process.Program(command, os.environ, "Put it back.")
+
+
 def sh(script):
-    return ["/bin/sh", "-c", script]
+    return of("/bin/sh", "-c", script)
 
 
 def run(command, limit_s=30.0, max_output_bytes=1000, claim=None):
@@ -46,7 +51,7 @@ def test_output_beyond_the_bound_is_read_and_dropped():
 def test_a_flooded_error_stream_neither_blocks_nor_fills_memory():
     flood = "import sys; sys.stderr.write('x' * 3_000_000 + '\\n'); print('done')"
     lines = "for n in range(100_000): print('line', n, file=sys.stderr)"
-    output, ended = run([sys.executable, "-c", f"{flood}\n{lines}"])
+    output, ended = run(of(sys.executable, "-c", f"{flood}\n{lines}"))
     assert output == b"done\n"
     assert ended.tail[-1] == "line 99999"
     assert sum(map(len, ended.tail)) < 1_000_000
@@ -65,7 +70,7 @@ def test_claimed_lines_stay_out_of_the_tail():
 
 def test_processor_time_is_that_of_this_child():
     busy = "import time\nwhile time.process_time() < 0.5: pass"
-    _, ended = run([sys.executable, "-c", busy])
+    _, ended = run(of(sys.executable, "-c", busy))
     assert 0.5 <= ended.cpu_s < 5
     _, idle = run(sh("sleep 0.3"))
     assert idle.cpu_s < 0.25
@@ -127,7 +132,7 @@ def leave_by_an_error(child):
 def test_a_child_left_early_is_killed_and_reaped(leave):
     with (
         suppress(ZeroDivisionError),
-        process.Child(["yes"], limit_s=lambda: 30.0) as child,
+        process.Child(of("yes"), limit_s=lambda: 30.0) as child,
     ):
         leave(child)
     with pytest.raises(ChildProcessError):
@@ -137,22 +142,30 @@ def test_a_child_left_early_is_killed_and_reaped(leave):
 
 
 def test_a_program_that_is_not_there_is_a_problem_of_the_machine(tmp_path):
-    with pytest.raises(EnvironmentProblem, match="No such file"):
-        run([str(tmp_path / "nothing")])
+    with pytest.raises(EnvironmentProblem, match="No such file") as caught:
+        run(of(str(tmp_path / "nothing")))
+    assert caught.value.hint == "Put it back."
     plain = tmp_path / "plain"
     plain.write_text("no program")
     with pytest.raises(EnvironmentProblem, match="could not be started"):
-        run([str(plain)])
+        run(of(str(plain)))
 
 
-def test_variables_that_make_ffmpeg_write_files_are_not_passed_on(monkeypatch):
-    monkeypatch.setenv("FFREPORT", "file=report.log")
-    monkeypatch.setenv("AV_LOG_FORCE_COLOR", "1")
-    monkeypatch.setenv("LP_KEPT", "yes")
-    output, _ = run(sh("env"), max_output_bytes=100_000)
-    assert b"LP_KEPT=yes" in output
-    assert b"FFREPORT" not in output
-    assert b"AV_LOG" not in output
+@pytest.mark.parametrize("how", ["-c", "-m"])
+def test_our_python_takes_this_package_and_nothing_from_the_working_folder(
+    how, tmp_path, monkeypatch
+):
+    for name in ("fer_core", "json", "flows"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('anything may lie here')")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "told.py").write_text("import json, flows, fer_core; print(fer_core.__file__)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(elsewhere))
+    words = ("-c", "import told") if how == "-c" else ("-m", "told")
+    output, ended = run(process.our_python(*words))
+    assert ended.returncode == 0, ended.tail
+    assert output.decode().strip() == fer_core.__file__
 
 
 def test_output_is_handed_over_line_by_line():
@@ -165,7 +178,7 @@ def test_output_is_handed_over_line_by_line():
 def test_a_child_takes_no_more_memory_than_it_may():
     # The child waits for its limit: it is set once the child runs.
     greedy = "import sys, time; time.sleep(1); block = bytearray(600_000_000); print(len(block))"
-    program = [sys.executable, "-c", greedy]
+    program = of(sys.executable, "-c", greedy)
     assert process.run(program, limit_s=30, max_output_bytes=100)[0] == b"600000000\n"
     output, ended = process.run(program, limit_s=30, max_output_bytes=100, max_memory_mb=500)
     assert output == b""

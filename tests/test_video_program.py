@@ -44,6 +44,19 @@ def fake(tmp_path):
     return make
 
 
+def test_variables_that_make_it_write_files_are_not_passed_on(fake, monkeypatch):
+    monkeypatch.setenv("FFREPORT", "file=report.log")
+    monkeypatch.setenv("AV_LOG_FORCE_COLOR", "1")
+    monkeypatch.setenv("LP_KEPT", "yes")
+    ffmpeg = fake("env >&2; exit 1")
+    given = program.bare_decode(ffmpeg.path, 1, ffmpeg, LIMITS, 1)
+    _, ended = process.run(given, limit_s=30, max_output_bytes=1)
+    names = {line.partition("=")[0] for line in ended.tail}
+    assert "LP_KEPT" in given.env
+    assert not names & {"FFREPORT", "AV_LOG_FORCE_COLOR"}
+    assert names <= set(given.env) | {"PWD", "SHLVL", "_", "OLDPWD"}
+
+
 @pytest.mark.parametrize(
     "name",
     [

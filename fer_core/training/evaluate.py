@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fer_core import assets, classify
 from fer_core.assets import UNCALIBRATED, UNMOVED, Calibration
-from fer_core.classify import BATCH, Classifier, Logits
+from fer_core.classify import BATCH, Classifier, Logits, probabilities
 from fer_core.errors import AssetCorrupt, ConfigError, InputError
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 from fer_core.training import metrics
@@ -125,7 +125,7 @@ def _measure_head(
     head: str, given: NDArray[np.float32], data: FaceData, calibration: Calibration
 ) -> Measures:
     truth, known = truth_of(head, data)
-    probs = metrics.softmax(given + calibration.offset, calibration.temperature)
+    probs = probabilities(given, calibration)
     found, right = probs.argmax(axis=1), probs.argmax(axis=1) == truth
     fresh = None if data.is_duplicate is None else known & ~data.is_duplicate
     counts = metrics.confusion(truth[known], found[known], len(EMOTIONS))
@@ -143,7 +143,7 @@ def _measure_head(
         "temperature": calibration.temperature,
         "offset": list(calibration.offset),
         "ece": metrics.calibration_error(probs[known], truth[known]),
-        "ece_before": metrics.calibration_error(metrics.softmax(given)[known], truth[known]),
+        "ece_before": metrics.calibration_error(probabilities(given)[known], truth[known]),
         "reliability": metrics.reliability(probs[known], truth[known]),
         "neutral_sad": _mixed_up(counts, "neutral", "sad"),
     }
@@ -151,7 +151,7 @@ def _measure_head(
         voted = data.weight > 0
         report["divergence"] = metrics.divergence(data.votes[voted], probs[voted])
         report["divergence_before"] = metrics.divergence(
-            data.votes[voted], metrics.softmax(given)[voted]
+            data.votes[voted], probabilities(given)[voted]
         )
         rows: list[dict[str, float | None]] = []
         for least in THRESHOLDS:

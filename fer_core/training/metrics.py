@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_core.classify import softmax
+
 Floats = NDArray[np.floating]
 Indices = NDArray[np.integer]
 
@@ -22,13 +24,6 @@ STRENGTHS: Final = tuple(step / 10 for step in range(1, 8))
 
 _HALVINGS: Final = 60
 _LEAST_PROBABILITY: Final = 1e-12
-
-
-def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Return probabilities ``(n, classes)`` of logits divided by the temperature."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def confusion(truth: Indices, found: Indices, classes: int) -> NDArray[np.int64]:

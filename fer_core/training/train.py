@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_core import progress
-from fer_core.classify import Logits
+from fer_core.classify import Logits, softmax
 from fer_core.errors import ConfigError
 from fer_core.folder import explained, held
 from fer_core.records import EMOTIONS
@@ -32,7 +32,6 @@ from fer_core.training import resume, zoo
 from fer_core.training.augment import augmented
 from fer_core.training.faces import HEADS, FaceData
 from fer_core.training.fused import with_fast_layers
-from fer_core.training.metrics import softmax
 from fer_core.training.recipe import Recipe
 from fer_core.training.resume import CHECKPOINT, Arrays, Origin
 

@@ -117,7 +117,7 @@ class _Answer:
         return next(iter(self.all(pattern)), None)
 
 
-def _ask(path: Path, command: list[str], wanted: re.Pattern[str], limits: Video) -> _Answer:
+def _ask(path: Path, command: process.Program, wanted: re.Pattern[str], limits: Video) -> _Answer:
     lines: list[str] = []
 
     def claim(line: str) -> bool:

@@ -31,6 +31,8 @@ _DEMUXERS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,fl
 _OLDEST_AVCODEC: Final = (59, 37)  # ffmpeg 5.1: -fps_mode
 _DROPS_PACKETS_AVCODEC: Final = (61,)  # ffmpeg 7: -bsf before -i
 _OUTPUT_BYTES: Final = 1 << 20
+# It writes files or colours its messages when these are set; a nightly job inherits anything.
+_UNWANTED_VARIABLES: Final = ("FFREPORT", "AV_LOG_FORCE")
 
 SHOWINFO: Final = re.compile(r"^\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] ")
 """A line of the filter that reports every decoded picture."""
@@ -115,7 +117,7 @@ def find_ffmpeg(setting: Path | None) -> Ffmpeg:
 def _version_of(path: Path) -> _Version | None:
     try:
         output, ended = process.run(
-            [str(path), "-version"], limit_s=GRACE_S, max_output_bytes=_OUTPUT_BYTES
+            _program([str(path), "-version"]), limit_s=GRACE_S, max_output_bytes=_OUTPUT_BYTES
         )
     except (EnvironmentProblem, TimeoutError):
         return None
@@ -152,8 +154,8 @@ def output(streams: Iterable[Any], **options: object) -> Any:
     return _builder.output(*streams, "pipe:1", **options)
 
 
-def command(ffmpeg: Ffmpeg, limits: Video, wanted: Any) -> list[str]:
-    """Return the guarded command line for an output of ffmpeg-python's."""
+def command(ffmpeg: Ffmpeg, limits: Video, wanted: Any) -> process.Program:
+    """Return the guarded command for an output of ffmpeg-python's."""
     max_alloc = str(limits.max_memory_mb * 1_000_000)
     program = [str(ffmpeg.path), "-nostdin", "-hide_banner", "-nostats", "-max_alloc", max_alloc]
     # A file of which most is damaged still has its good seconds: never fail for the share of it.
@@ -162,10 +164,20 @@ def command(ffmpeg: Ffmpeg, limits: Video, wanted: Any) -> list[str]:
     )
     file = arguments.index("-i") + 1
     arguments[file] = os.fsdecode(arguments[file].encode("latin-1"))
-    return arguments
+    return _program(arguments)
 
 
-def bare_decode(path: Path, rate_hz: int, ffmpeg: Ffmpeg, limits: Video, threads: int) -> list[str]:
+def _program(command: list[str]) -> process.Program:
+    return process.Program(
+        command,
+        {k: v for k, v in os.environ.items() if not k.startswith(_UNWANTED_VARIABLES)},
+        "lecturepulse doctor shows which ffmpeg is used and why.",
+    )
+
+
+def bare_decode(
+    path: Path, rate_hz: int, ffmpeg: Ffmpeg, limits: Video, threads: int
+) -> process.Program:
     """Return the command that decodes a recording into nothing: what no reader of it can beat.
 
     Args:

@@ -303,7 +303,7 @@ class _Decode:
     def __init__(
         self,
         path: Path,
-        command: list[str],
+        command: process.Program,
         size: tuple[int, int],
         log: _Log,
         limit_s: Callable[[], float],

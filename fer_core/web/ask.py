@@ -9,13 +9,11 @@ from __future__ import annotations
 import importlib.resources
 import io
 import json
-import sys
 import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
@@ -35,6 +33,7 @@ from fer_core.web.turns import Turns
 
 blueprint: Final = Blueprint("ask", __name__)
 
+_PROGRAM: Final = "import sys; from fer_core.web import asked; asked.answer_question(sys.argv[1])"
 _MOST_BYTES: Final = 64_000_000
 _SHOWN_ROWS: Final = 500
 _AT_ONCE: Final = 2
@@ -142,7 +141,7 @@ def answer_to(sql: str, *, form: str) -> Answer:
     with _turns.taken():
         try:
             output, ended = process.run(
-                [sys.executable, "-P", "-c", _program(), json.dumps(task)],
+                process.our_python("-c", _PROGRAM, json.dumps(task)),
                 limit_s=limits.query_s + _GRACE_S,
                 max_output_bytes=_MOST_BYTES,
             )
@@ -153,15 +152,6 @@ def answer_to(sql: str, *, form: str) -> Answer:
     answer = _read(output, ended, limits.query_rows)
     _note_export(sql, form, answer.table.num_rows)
     return answer
-
-
-def _program() -> str:
-    """Return what the process runs: this very package, wherever it lies."""
-    here = str(Path(__file__).resolve().parents[2])
-    return (
-        f"import sys; sys.path.insert(0, {here!r}); "
-        "from fer_core.web import asked; asked.answer_question(sys.argv[1])"
-    )
 
 
 def _read(output: bytes, ended: process.Ended, rows: int) -> Answer:

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from fer_core import audit, inbox, policy
+from fer_core import audit, inbox, policy, process
+from fer_core.address import id_of
 from fer_core.errors import LecturePulseError
 from fer_core.settings import Settings
 from fer_core.store import Store
@@ -130,7 +131,7 @@ class Jobs:
         with self._changed:
             # Together: else a job of the same content might end, and delete it, in between.
             if course:
-                job.path = kept.put_in_place(path, root, sha256[:16])
+                job.path = kept.put_in_place(path, root, id_of(sha256))
             self._jobs[job.id] = job
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="videos", daemon=True)
@@ -250,13 +251,12 @@ class Jobs:
             "limit_s": limit_s,
             "parent": os.getpid(),
         }
-        here = str(Path(__file__).resolve().parents[2])
-        path = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+        program = process.our_python("-c", _PROGRAM)
         child = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM],
+            program.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
+            env=program.env,
             text=True,
             start_new_session=True,
         )

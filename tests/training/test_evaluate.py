@@ -11,6 +11,7 @@ import pytest
 
 from fer_core import cli
 from fer_core.assets import Calibration
+from fer_core.classify import softmax
 from fer_core.errors import ConfigError, InputError
 from fer_core.training import evaluate, metrics, zoo
 from fer_core.training.faces import HEADS, FaceData
@@ -35,10 +36,10 @@ def slow_nll(temperature):
 
 
 def test_softmax():
-    probs = metrics.softmax(LOGITS, 1.7)
+    probs = softmax(LOGITS, 1.7)
     assert probs[0] == pytest.approx(slow_softmax(LOGITS[0], 1.7))
     assert probs.sum(axis=1) == pytest.approx(np.ones(N))
-    assert np.isfinite(metrics.softmax(np.array([[1e4, -1e4]]))).all()
+    assert np.isfinite(softmax(np.array([[1e4, -1e4]]))).all()
 
 
 def test_confusion_recall_and_f1():
@@ -64,7 +65,7 @@ def test_an_absent_class_has_no_recall_and_no_f1():
 
 
 def test_calibration_error_by_hand():
-    probs = metrics.softmax(LOGITS)
+    probs = softmax(LOGITS)
     total = 0.0
     for number in range(15):
         inside = [
@@ -103,7 +104,7 @@ def test_divergence():
 def test_a_known_temperature_is_recovered(temperature):
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 1.5, (40_000, 7))
-    probs = metrics.softmax(logits)
+    probs = softmax(logits)
     truth = (probs.cumsum(axis=1) < rng.random((len(probs), 1))).sum(axis=1)
     found = metrics.best_temperature(logits * temperature, truth)
     assert found == pytest.approx(temperature, rel=0.03)
@@ -148,7 +149,7 @@ def test_calibration_makes_probabilities_of_logits_once_moved_and_divided():
     assert report["accuracy"] == pytest.approx((probs.argmax(axis=1) == data.labels).mean())
     assert report["ece"] == pytest.approx(metrics.calibration_error(probs, data.labels))
     assert report["ece_before"] == pytest.approx(
-        metrics.calibration_error(metrics.softmax(given["fer2013"]), data.labels)
+        metrics.calibration_error(softmax(given["fer2013"]), data.labels)
     )
     assert report["offset"] == list(offset)
 
