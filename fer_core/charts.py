@@ -24,6 +24,8 @@ SEVEN = ("neutral", "happy", "surprise", "sad", "fear", "disgust", "angry")
 _LETTERS_ACROSS, _LETTERS_ACROSS_PHONE = 120, 42
 """Letters of a label that fit across a chart, on a page and on a phone; a little fewer, in fact."""
 
+_LETTERS_OF_SCALE = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -138,7 +140,7 @@ def excerpt(
     line = tag("path", d=svg.line_path(_on_axis(columns, columns.calm), span), class_="line")
     parts = [
         svg.patterns(name, _states_shown(columns)),
-        svg.time_axis(n, axis_y, top, words, begin=begin),
+        svg.time_axis(n, axis_y, top, words, begin=begin, most=5),
         svg.grid((0, 0.5, 1), top, height),
         _hatched(name, columns, top, height),
         _mark_area(inside, n, top, height),
@@ -380,11 +382,13 @@ def _roomiest(shares: FloatArray, letters: int) -> tuple[int, float]:
     n = len(shares)
     around = n * letters // _LETTERS_ACROSS // 2
     margin = n * letters // _LETTERS_ACROSS_PHONE // 2
+    # The axis' own labels stand at the left, at any height.
+    first = min(margin + n * _LETTERS_OF_SCALE // _LETTERS_ACROSS_PHONE, max(n - margin - 1, 0))
     gap = np.pad(np.isnan(shares), around, mode="edge")
     filled = np.pad(np.where(np.isnan(shares), 1, shares), around, mode="edge")
     across = 2 * around + 1
     lowest = np.lib.stride_tricks.sliding_window_view(filled, across).min(axis=1)
     gaps = np.lib.stride_tricks.sliding_window_view(gap, across).mean(axis=1)
-    score = np.where(np.isnan(shares), -1, lowest - gaps)[margin : n - margin]
-    place = margin + int(score.argmax())
+    score = np.where(np.isnan(shares), -1, lowest - gaps)[first : max(n - margin, 1)]
+    place = first + int(score.argmax())
     return place, 0.0 if np.isnan(shares[place]) else float(lowest[place])

@@ -31,7 +31,7 @@ from fer_core.summary import CALM_FROM_S, GROUPS, STATES, Columns, Row, window_m
 from fer_core.svg import FloatArray
 from fer_core.wording import rounded_parts
 
-_MOST_MARKS, _MOST_CHAPTERS = 4, 100
+_MOST_MARKS, _MOST_CHAPTERS, _MOST_LISTED = 4, 100, 12
 _LEAST_PERCENT = 0.1
 
 
@@ -187,7 +187,7 @@ def timeline_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figu
             presence=story.presence,
         ),
         key=key,
-        notes=[] if story.presence else _curve_notes(story),
+        notes=[*_chapters_note(story), *([] if story.presence else _curve_notes(story))],
         table=Table(
             [(words(f"timeline.{head}"), name) for head, name in heads.items()],
             [(story.href(row.start), cells(row)) for row in rows],
@@ -312,6 +312,19 @@ def _lanes(story: Story) -> list[Lane]:
         Lane(words("timeline.lane_speech"), [Span(start, end, "speech") for start, end in spoken]),
     ]
     return [lane for lane in lanes if lane.spans]
+
+
+def _chapters_note(story: Story) -> list[str]:
+    """List the chapters: in their lane, only the names that fit are written."""
+    words = story.words
+    texts = [
+        f"{words.at(mark.second)} {mark.title or words('marks.untitled')}"
+        for mark in story.marks
+        if mark.kind == "chapter"
+    ]
+    if len(texts) > _MOST_LISTED:
+        texts = [*texts[:_MOST_LISTED], "…"]
+    return [words("timeline.chapters", list=words("units.list").join(texts))] if texts else []
 
 
 def _curve_notes(story: Story) -> list[str]:

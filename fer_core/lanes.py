@@ -14,6 +14,10 @@ ROW_PX: Final = 12
 _LABEL_PX: Final = 15
 _GAP_PX: Final = 8
 _COLUMNS: Final = 900
+_LETTER_PX: Final = 6
+_PAGE_PX: Final = 590
+"""The narrowest lane that is not on a phone; paper is wider."""
+_PHONE_PX: Final = 288
 _SHAPES: Final = {"slide": "M0 0v12", "layout": "M0 1l5.5 10h-11z"}
 
 
@@ -22,7 +26,7 @@ class Span:
     """A stretch ``[start, stop)`` in seconds, or a mark where both are the same.
 
     ``kind`` is its class: ``speech``, ``visible``, ``scored`` and ``chapter`` are stretches,
-    ``slide`` and ``layout`` are marks. ``text`` is written into it as far as it fits.
+    ``slide`` and ``layout`` are marks. ``text`` is written into it where all of it fits.
     """
 
     start: float
@@ -86,5 +90,16 @@ def _drawn(span: Span, seconds: float, y: float) -> Markup:
         return tag("svg", mark, x=x, y=y, width=1, height=ROW_PX, overflow="visible")
     wide = percent(min(span.stop, seconds) - span.start, seconds)
     box = tag("rect", width="100%", height=ROW_PX, class_=f"span {span.kind}")
-    text = [tag("text", span.text, x=4, y=ROW_PX - 2.5, class_="inlane")] if span.text else []
+    text: list[Markup] = []
+    if kind := _fitting(span, seconds):
+        text.append(tag("text", span.text, x=4, y=ROW_PX - 2.5, class_=kind))
     return tag("svg", box, *text, x=x, y=y, width=wide, height=ROW_PX, overflow="hidden")
+
+
+def _fitting(span: Span, seconds: float) -> str:
+    """Return the class of a stretch' text: hidden where a phone would cut it; nothing if all do."""
+    share = (min(span.stop, seconds) - span.start) / seconds
+    needed = _LETTER_PX * len(span.text) + 8
+    if not span.text or needed > share * _PAGE_PX:
+        return ""
+    return "inlane" if needed <= share * _PHONE_PX else "inlane roomy"

@@ -159,12 +159,14 @@ def ticks(seconds: int, most: int = 9) -> list[int]:
     return list(range(0, seconds + 1, step))
 
 
-def time_axis(seconds: int, y: float, top: float, words: Wording, *, begin: int = 0) -> Markup:
+def time_axis(
+    seconds: int, y: float, top: float, words: Wording, *, begin: int = 0, most: int = 9
+) -> Markup:
     """Return the labels of the time axis at height ``y`` with hairlines up to ``top``.
 
-    The axis holds ``seconds`` from second ``begin`` of the recording on.
+    The axis holds ``seconds`` from second ``begin`` of the recording on, and ``most`` labels.
     """
-    labels = ticks(seconds)
+    labels = ticks(seconds, most)
     step = labels[1] - labels[0] if len(labels) > 1 else 1
     first = -begin % step
     parts: list[Markup] = []

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
@@ -322,3 +322,35 @@ def test_a_lecture_prints_on_at_most_four_sheets(visit: Any, name: str) -> None:
 def test_nothing_moves_for_those_who_asked_for_it(visit: Any) -> None:
     still = visit("lecture", reduced_motion="reduce").page
     assert still.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+_COLLIDING = """() => {
+  const met = [], box = (e) => e.getBoundingClientRect();
+  for (const chart of document.querySelectorAll("svg.chart")) {
+    const texts = [...chart.querySelectorAll("text")].filter((t) => box(t).width > 0);
+    texts.forEach((one, k) => texts.slice(k + 1).forEach((other) => {
+      const a = box(one), b = box(other);
+      const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (wide > -2 && high > 4) met.push([chart.id, one.textContent, other.textContent]);
+    }));
+    for (const text of chart.querySelectorAll(".inlane"))
+      if (box(text).width && box(text).right > box(text.parentElement.querySelector("rect")).right)
+        met.push([chart.id, "cut", text.textContent]);
+  }
+  return met;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("width", "media"), [(960, "screen"), (360, "screen"), (320, "screen"), (688, "print")]
+)
+def test_no_text_in_a_chart_meets_another_or_is_cut(
+    visit: Any, width: int, media: Literal["screen", "print"]
+) -> None:
+    page = visit("lecture", viewport={"width": width, "height": 900}).page
+    page.emulate_media(media=media)
+    if media == "screen":
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+
+    assert page.evaluate(_COLLIDING) == []

@@ -95,3 +95,13 @@ def test_a_flat_curve_is_not_blown_up() -> None:
     )
 
     assert charts.index_axis(columns) == pytest.approx((0.8, 1.0))
+
+
+def test_a_name_in_its_area_keeps_off_the_axis() -> None:
+    columns = Lecture.of(tables.seconds(5, 300), presence=False).columns()
+    layers = [("neutral", "neutral expression", np.ones(300))]
+    chart = drawn(charts.stacked("x", columns, words(), title="t", description="d", layers=layers))
+
+    (label,) = [e for e in chart.iter("text") if e.get("class") == "inside"]
+    # On the narrowest phone, 288 px: half of 18 letters, and "100 %", at 7 px a letter.
+    assert float(label.get("x", "").rstrip("%")) / 100 * 288 >= 7 * 9 + 7 * 5

@@ -232,8 +232,12 @@ def test_lanes_show_chapters_changes_and_speech() -> None:
     assert kinds.count("mark layout") == wanted["layout"] == 1
     assert kinds.count("span chapter") == wanted["chapter"] == 2
     assert kinds.count("span speech") > 5
-    texts = [e.text for e in chart.iter() if e.get("class") == "inlane"]
-    assert texts == ["Introduction", "Photosynthesis: the light reactions"]
+    texts = {e.text: e.get("class") for e in pages.of_class(chart, "inlane")}
+    # A phone would cut the longer one.
+    assert texts == {
+        "Introduction": "inlane",
+        "Photosynthesis: the light reactions": "inlane roomy",
+    }
     head, *rows = pages.table_after(root, "curve")
     column = head.index("Marks")
     assert rows[0][column].startswith("chapter “Introduction” begins")
@@ -247,6 +251,16 @@ def _chapters(seconds: list[int], titles: list[str | None]) -> list[tuple[float,
     boxes = [e for e in chart.iter() if len(e) and e[0].get("class") == "span chapter"]
     sides = [(str(e.get("x")), str(e.get("width"))) for e in boxes]
     return [(float(x.rstrip("%")), float(wide.rstrip("%"))) for x, wide in sides]
+
+
+def test_what_does_not_fit_into_its_chapter_is_listed_below() -> None:
+    titles = ["Welcome", "Q&A", "Summary"]
+    marks = pd.DataFrame({"second": [0, 300, 306], "kind": "chapter", "title": titles})
+    root = read(calm(marks=marks))
+
+    written = [e.text for e in pages.of_class(pages.by_id(root, "curve"), "inlane")]
+    assert written == ["Welcome", "Summary"]
+    assert "Chapters: 00:00 Welcome, 05:00 Q&A, 05:06 Summary." in section(root, "timeline")
 
 
 def test_an_untitled_chapter_is_one_of_its_own() -> None:
@@ -338,7 +352,7 @@ def test_another_language_is_another_file(tmp_path: Path, monkeypatch: pytest.Mo
         text
         for element in root.iter()
         if element.tag not in ("style", "script", "code", "var", "sub", "bdi", "title")
-        and element.get("class") != "inlane"
+        and "inlane" not in element.get("class", "").split()
         for text in (element.text, element.tail)
         if text and any(c.isascii() and c.islower() for c in text) and "ß" not in text
     ]
