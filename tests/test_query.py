@@ -1,5 +1,9 @@
 """SQL over the tables: the right rows, no others, and no way to any file or network."""
 
+import re
+from pathlib import Path
+
+import duckdb
 import pytest
 
 from fer_core.errors import QuestionError
@@ -171,6 +175,28 @@ def test_whatever_is_done_to_a_view_the_tables_stay(store, sql):
         assert error.hint  # noqa: PT017 - either way is good
     assert tree(store) == before
     assert rows(store, "select count(*) from seconds") == [[3]]
+
+
+def test_the_recipes_keep_a_course_as_it_is_named(store, monkeypatch):
+    courses = ["007", "101", "1e3", "2026-11-03", "null", "true"]
+    for number, course in enumerate(courses, start=1):
+        commit(store, course, number=number)
+    folder = Path(__file__).parents[1]
+    monkeypatch.chdir(store.root.parent)
+    store.root.rename("lecturepulse-out")
+    readme, operation = (
+        (folder / name).read_text(encoding="utf-8") for name in ("README.md", "docs/operation.md")
+    )
+
+    (pandas,) = re.findall(r"^```python\n(import pandas.+?)^```", readme, re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(pandas, names)
+    assert sorted(names["seconds"]["course"].unique()) == courses
+    assert set(names["seconds"]["month"]) == {"2026-11"}
+    for text in (readme, operation.replace("s3://school/pulse", "lecturepulse-out")):
+        (source,) = re.findall(r"read_parquet\([^)]+seconds[^)]+hive_partitioning[^)]+\)", text)
+        found = duckdb.sql(f"select distinct course, month from {source} order by all").fetchall()
+        assert found == [(course, "2026-11") for course in courses]
 
 
 @pytest.mark.parametrize("name", ["store", "sql", "answer", "os", "TABLES"])
