@@ -1,4 +1,4 @@
-"""Many questions at once: those who wait are few, so that everybody else is still answered."""
+"""Questions that are ready; and many at once: those who wait are few, so that others get on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,29 @@ from typing import Any, NoReturn
 import pytest
 from werkzeug.test import TestResponse
 
+from fer_core import query
+from fer_core.store import Place, Store
 from fer_core.web import ask, guard, turns
 from fer_core.web.app import create_app
-from tests import cameras
+from tests import cameras, factories
+
+
+def ready(store: Store, name: str) -> list[tuple[Any, ...]]:
+    return list(query.rows_of(query.ask(store, ask.saved_questions()[name].sql)))
+
+
+def test_people_are_not_counted_where_nobody_looked(tmp_path: Path):
+    store = Store(tmp_path)
+    seconds = {
+        "frames": [2, 2, 0, 2, 2],
+        "faces": [9, 7, 0, 0, 8],
+        "left_out": [False, False, False, True, False],
+    }
+    held = factories.tables("0" * 16, 5, status="done")
+    held["seconds"] = factories.row_table("seconds", "0" * 16, 5, second=list(range(5)), **seconds)
+    store.commit(Place("101", "2026-11", "0" * 16), held, {})
+
+    assert ready(store, "people") == [(0, 8.0, 9)]
 
 
 def test_who_would_wait_behind_many_questions_is_sent_away_at_once(
