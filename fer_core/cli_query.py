@@ -29,24 +29,21 @@ def query_tables(
     loaded = configuration.load(config, {"out": out})
     if csv and json:
         raise ConfigError("An answer has one form.", hint="Give --csv or --json, not both.")
-    from fer_core import published, terminal
-    from fer_core.query import ask
+    from fer_core import published, query, terminal
 
     store = published.reading(loaded.settings)
     if not store.tables.is_dir():
         raise ConfigError(
             f"There are no tables in {store.root}.", hint="Name the folder of a run with --out."
         )
-    frame = ask(store, sql)
-    _note_export(loaded.settings, sql, "csv" if csv else "json" if json else "text", len(frame))
-    if csv:
-        frame.to_csv(sys.stdout, index=False)
-    elif json:
-        sys.stdout.write(
-            (frame.to_json(orient="records", date_format="iso", default_handler=str) or "[]") + "\n"
-        )
+    answer = query.ask(store, sql)
+    form = "csv" if csv else "json" if json else "text"
+    _note_export(loaded.settings, sql, form, answer.num_rows)
+    if form == "text":
+        rows = ([query.cell_of(value) for value in row] for row in query.rows_of(answer))
+        terminal.table(answer.column_names, rows)
     else:
-        terminal.table(frame)
+        sys.stdout.writelines((query.csv_lines if csv else query.json_lines)(answer))
     return 0
 
 

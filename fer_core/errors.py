@@ -10,6 +10,7 @@
     │   └── AssetCorrupt         … or are not the ones that were published
     ├── InputError               this recording cannot be read; never retried   exit 1
     │   └── Gone                 what is asked for is not there (any more)
+    ├── QuestionError            a question to the tables is wrong              exit 2
     ├── TransientError           may work a minute later; retried               exit 1
     │   └── Busy                 there is as much to do as the machine may take
     └── StoreError               the dataset cannot be written or read          exit 3
@@ -115,6 +116,13 @@ class Gone(InputError):
     """What is asked for has ended, or never was."""
 
     code = "gone"
+
+
+class QuestionError(LecturePulseError):
+    """A question to the tables is wrong, or its answer cannot be shown."""
+
+    exit_code = 2
+    code = "question"
 
 
 class TransientError(LecturePulseError):

@@ -44,7 +44,12 @@ SECONDS: Final = _schema(
     Column("second", pa.int32(), "whole seconds of presentation time from the start"),
     Column("clock", _CLOCK, "wall-clock time of this second; NULL if the start is unknown", True),
     Column("frames", pa.int16(), "frames sampled in this second; 0 is a gap in the video"),
-    Column("faces", pa.int16(), "people visible: faces found, each person counted once"),
+    Column(
+        "faces",
+        pa.int16(),
+        "people visible: faces found, each person counted once; 0, too, where nobody looked: means "
+        "take seconds with frames > 0 and not left_out",
+    ),
     Column("faces_scored", pa.int16(), "people whose expression could be read"),
     *(
         Column(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,8 +27,6 @@ from rich.text import Text
 from fer_core import progress
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fer_core.errors import LecturePulseError
     from fer_core.outcome import Outcome
 
@@ -133,8 +132,15 @@ def _short(name: str, width: int = 36) -> str:
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"
 
 
-def table(frame: pd.DataFrame) -> None:
-    """Print all rows and columns of a table, whatever the terminal's width."""
-    text = frame.to_string(index=False, na_rep="NULL", float_format=lambda value: f"{value:.6g}")
-    for row in text.split("\n"):
-        line(row)
+def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print all rows and columns of a table, whatever the terminal's width, to the right."""
+    lines = [[_one_line(cell) for cell in row] for row in (names, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
+        line(*(" " * (w - cell_len(cell)) + cell for w, cell in zip(widths, row, strict=True)))
+    if len(lines) == 1:
+        line("0 rows")
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

@@ -19,6 +19,7 @@ EXIT_CODES = {
     "AssetCorrupt": 3,
     "InputError": 1,
     "Gone": 1,
+    "QuestionError": 2,
     "TransientError": 1,
     "Busy": 1,
     "StoreError": 3,

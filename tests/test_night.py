@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 
 from fer_core import assets, processor
-from fer_core.store import Store
-from tests import clips
+from fer_core.store import Place, Store
+from tests import clips, factories
 
 
 @pytest.fixture(scope="module")
@@ -336,6 +336,25 @@ def test_a_query_without_tables_is_told(command, tmp_path):
     code, _, err = command("query", "select 1 from seconds", "--out", tmp_path / "nowhere")
     assert code == 2
     assert "There are no tables in" in err
+
+
+def test_a_query_prints_null_and_sums_as_they_are(command, tmp_path):
+    place = Place("math", "2026-11", "0" * 16)
+    Store(tmp_path / "out").commit(place, factories.tables("0" * 16, 3), {})
+    given = "null::int as a, null::varchar as b, null::timestamptz as c, '' as d, 'é日' as e"
+    sql = f"select {given}, sum(second) * 49008821 as f, 2 / 3 as g, 'a\nb' as h from seconds"
+    code, out, _ = command("query", sql, "--out", tmp_path / "out")
+    assert code == 0
+    assert out.splitlines() == [
+        "   a    b    c d   e         f        g    h",
+        r"NULL NULL NULL   é日 147026463 0.666667 a\nb",
+    ]
+    empty = "select second, engagement from seconds where 1 = 0"
+    code, out, _ = command("query", empty, "--out", tmp_path / "out")
+    assert (code, out.splitlines()) == (0, ["second engagement", "0 rows"])
+    code, _, err = command("query", "selekt 1", "--out", tmp_path / "out")
+    assert code == 2
+    assert "The query failed" in err
 
 
 def test_a_course_named_like_the_index_keeps_out_of_its_way(command, inbox, tmp_path):

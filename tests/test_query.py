@@ -1,9 +1,13 @@
 """SQL over the tables: the right rows, no others, and no way to any file or network."""
 
+import re
+from pathlib import Path
+
+import duckdb
 import pytest
 
-from fer_core.errors import InputError
-from fer_core.query import ask
+from fer_core.errors import QuestionError
+from fer_core.query import ask, csv_lines, json_lines, rows_of
 from fer_core.schema import TABLES
 from fer_core.store import Place, Store
 from tests import factories
@@ -23,11 +27,11 @@ def store(tmp_path):
 
 
 def rows(store: Store, sql: str) -> list[list[object]]:
-    return ask(store, sql).to_numpy().tolist()
+    return [list(row) for row in rows_of(ask(store, sql))]
 
 
-def refused(store: Store, sql: str) -> InputError:
-    with pytest.raises(InputError) as caught:
+def refused(store: Store, sql: str) -> QuestionError:
+    with pytest.raises(QuestionError) as caught:
         ask(store, sql)
     assert "\n" not in caught.value.message
     assert caught.value.hint
@@ -37,15 +41,15 @@ def refused(store: Store, sql: str) -> InputError:
 @pytest.mark.parametrize("name", TABLES)
 def test_an_empty_dataset_has_every_view_with_its_columns(tmp_path, name):
     answer = ask(Store(tmp_path / "none"), f"select * from {name}")
-    assert answer.empty
-    assert list(answer.columns) == [*TABLES[name].names, "course", "month"]
+    assert not answer.num_rows
+    assert answer.column_names == [*TABLES[name].names, "course", "month"]
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_views_have_no_other_columns_with_rows(store, name):
     answer = ask(store, f"select * from {name}")
-    assert list(answer.columns) == [*TABLES[name].names, "course", "month"]
+    assert answer.column_names == [*TABLES[name].names, "course", "month"]
 
 
 def test_the_views_are_the_tables_and_nothing_more(store):
@@ -78,13 +82,12 @@ def test_the_dataset_may_lie_anywhere(tmp_path, folder):
     commit(store)
     found = rows(store, "select distinct course, month from seconds")
     assert found == [["101", "2026-11"]]
-    assert "lr" not in ask(store, "select * from seconds").columns
+    assert "lr" not in ask(store, "select * from seconds").column_names
 
 
 def test_numbers_are_numbers_and_null_is_null(store):
-    answer = ask(store, "select second, engagement is null as none from seconds order by second")
-    assert answer["second"].tolist() == [0, 1, 2]
-    assert answer["none"].all()
+    sql = "select second, engagement, engagement is null from seconds order by second"
+    assert rows(store, sql) == [[0, None, True], [1, None, True], [2, None, True]]
 
 
 def test_the_clock_is_told_in_utc_wherever_the_machine_stands(store, monkeypatch):
@@ -168,10 +171,32 @@ def test_whatever_is_done_to_a_view_the_tables_stay(store, sql):
     before = tree(store)
     try:
         ask(store, sql)
-    except InputError as error:
+    except QuestionError as error:
         assert error.hint  # noqa: PT017 - either way is good
     assert tree(store) == before
     assert rows(store, "select count(*) from seconds") == [[3]]
+
+
+def test_the_recipes_keep_a_course_as_it_is_named(store, monkeypatch):
+    courses = ["007", "101", "1e3", "2026-11-03", "null", "true"]
+    for number, course in enumerate(courses, start=1):
+        commit(store, course, number=number)
+    folder = Path(__file__).parents[1]
+    monkeypatch.chdir(store.root.parent)
+    store.root.rename("lecturepulse-out")
+    readme, operation = (
+        (folder / name).read_text(encoding="utf-8") for name in ("README.md", "docs/operation.md")
+    )
+
+    (pandas,) = re.findall(r"^```python\n(import pandas.+?)^```", readme, re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(pandas, names)
+    assert sorted(names["seconds"]["course"].unique()) == courses
+    assert set(names["seconds"]["month"]) == {"2026-11"}
+    for text in (readme, operation.replace("s3://school/pulse", "lecturepulse-out")):
+        (source,) = re.findall(r"read_parquet\([^)]+seconds[^)]+hive_partitioning[^)]+\)", text)
+        found = duckdb.sql(f"select distinct course, month from {source} order by all").fetchall()
+        assert found == [(course, "2026-11") for course in courses]
 
 
 @pytest.mark.parametrize("name", ["store", "sql", "answer", "os", "TABLES"])
@@ -197,7 +222,7 @@ def test_a_python_variable_is_no_table(store, name):
 def test_wrong_sql_is_one_sentence_with_the_views_in_the_hint(store, sql):
     error = refused(store, sql)
     assert error.message.startswith("The query failed: ")
-    assert error.exit_code == 1
+    assert error.exit_code == 2
     assert "seconds" in error.hint
 
 
@@ -224,7 +249,59 @@ def test_a_damaged_table_is_told_and_the_others_still_answer(store):
     ],
 )
 def test_what_people_ask_is_answered(store, sql):
-    assert len(ask(store, sql))
+    assert ask(store, sql).num_rows
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("list(engagement order by second)", "[null,null,null]"),
+        ("[null::int, 1]", "[null,1]"),
+        ("[null::boolean, true]", "[null,true]"),
+        ("[date '2020-01-01', null]", '["2020-01-01",null]'),
+        ("array_value(1, null)", "[1,null]"),
+        ("{'a': [null::float, 0.1::float]}", '{"a":[null,0.1]}'),
+        ("map(['a'], [null::int])", '[["a",null]]'),
+        ("[timestamptz '2020-01-01 10:00:00+02']", '["2020-01-01T08:00:00Z"]'),
+        ("sum(second)", "3"),
+        ("list(sum(second)) over ()", "[3]"),
+        ("170141183460469231731687303715884105727", '"170141183460469231731687303715884105727"'),
+        ("9223372036854775807::hugeint", "9223372036854775807"),
+        ("1e-12", "1e-12"),
+        ("1.5", "1.5"),
+        ("'nan'::double", "null"),
+        ("date '2020-01-01'", '"2020-01-01"'),
+        ("timetz '10:00:00+02'", '"10:00:00+02"'),
+        ("timestamptz '2020-01-01 00:00:00.123456'", '"2020-01-01T00:00:00.123456Z"'),
+        ("timestamp_ns '2020-01-01 00:00:00.123456789'", '"2020-01-01T00:00:00.123456789"'),
+    ],
+)
+def test_json_has_every_value_as_it_is(store, sql, said):
+    answer = ask(store, f"select {sql} as x from seconds group by ()")
+    assert "".join(json_lines(answer)) == f'[{{"x":{said}}}]\n'
+
+
+def test_an_answer_without_rows_is_an_array_and_a_head(store):
+    answer = ask(store, "select second, clock from seconds where 1 = 0")
+    assert "".join(json_lines(answer)) == "[]\n"
+    assert "".join(csv_lines(answer)) == "second,clock\n"
+
+
+def test_csv_tells_nothing_from_an_empty_text(store):
+    sql = """select '' as f, null::varchar as g, 1e-12 as h, 'a,"b' as i, [null, 'x'] as j,
+             sum(second) * 49008821 as n from seconds"""
+    told = "".join(csv_lines(ask(store, sql)))
+    assert told == 'f,g,h,i,j,n\n"",,1e-12,"a,""b","[null, ""x""]",147026463\n'
+
+
+def test_columns_of_one_name_stay_apart(store):
+    assert "".join(json_lines(ask(store, "select 1 as x, 2 as x"))) == '[{"x":1,"x_1":2}]\n'
+
+
+@pytest.mark.parametrize("sql", ["date 'infinity'", "[date '12000-01-01']"])
+def test_a_value_that_nobody_can_show_is_told(store, sql):
+    with pytest.raises(QuestionError, match="cannot be shown"):
+        list(rows_of(ask(store, f"select {sql}")))
 
 
 def test_nothing_is_written_beside_the_tables(store, tmp_path, monkeypatch):

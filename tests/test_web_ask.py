@@ -1,18 +1,59 @@
-"""Many questions at once: those who wait are few, so that everybody else is still answered."""
+"""Questions that are ready; and many at once: those who wait are few, so that others get on."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from werkzeug.test import TestResponse
 
+from fer_core import query
+from fer_core.course import ALIKE
+from fer_core.store import Place, Store
 from fer_core.web import ask, guard, turns
 from fer_core.web.app import create_app
-from tests import cameras
+from tests import cameras, factories
+
+
+def ready(store: Store, name: str) -> list[tuple[Any, ...]]:
+    return list(query.rows_of(query.ask(store, ask.saved_questions()[name].sql)))
+
+
+def test_people_are_not_counted_where_nobody_looked(tmp_path: Path):
+    store = Store(tmp_path)
+    seconds = {
+        "frames": [2, 2, 0, 2, 2],
+        "faces": [9, 7, 0, 0, 8],
+        "left_out": [False, False, False, True, False],
+    }
+    held = factories.tables("0" * 16, 5, status="done")
+    held["seconds"] = factories.row_table("seconds", "0" * 16, 5, second=list(range(5)), **seconds)
+    store.commit(Place("101", "2026-11", "0" * 16), held, {})
+
+    assert ready(store, "people") == [(0, 8.0, 9)]
+
+
+@pytest.mark.parametrize("column", ALIKE)
+def test_only_indexes_that_compare_are_averaged(tmp_path: Path, column: str):
+    store = Store(tmp_path)
+    # The latest has no index, the one before sets what is alike.
+    lectures = [(1, 0.5, "a"), (2, 0.9, "b"), (3, 0.7, "a"), (4, None, "c")]
+    for day, index, kind in lectures:
+        recording_id = f"{day:016x}"
+        alike = dict.fromkeys(ALIKE, "a") | {column: kind}
+        start = datetime(2026, 11, day, tzinfo=UTC)
+        held = factories.tables(recording_id, 10, started_at=start, engagement_mean=index, **alike)
+        held["seconds"] = factories.row_table(
+            "seconds", recording_id, 10, second=list(range(10)), engagement=index
+        )
+        store.commit(Place("101", "2026-11", recording_id), held, {})
+
+    # Means of 0.5 and 0.7; 0.9 is another kind of index.
+    assert ready(store, "course") == [(tenth, 0.6, 2) for tenth in range(1, 11)]
 
 
 def test_who_would_wait_behind_many_questions_is_sent_away_at_once(

@@ -259,7 +259,7 @@ def test_whole_numbers_stay_whole_where_one_is_missing(site: Site):
 
     assert asked(site, sql).json()["rows"] == [[WHOLE, [None, WHOLE]], [None, None]]
     csv = site.client.post("/ask", data={"sql": sql, "form": "csv"}).text
-    assert csv.splitlines()[1].startswith(f"{WHOLE},")
+    assert csv.splitlines()[1] == f'{WHOLE},"[null, {WHOLE}]"'
     page = site.client.post(
         "/ask", data={"sql": f"select 1 as k, {WHOLE} as n union select 2, null"}
     )
@@ -287,6 +287,16 @@ def test_values_of_rare_kinds_are_told_as_text(site: Site, sql: str, value: Any)
     assert asked(site, sql).json()["rows"] == [[value]]
     for form in ("page", "csv", "parquet"):
         assert site.client.post("/ask", data={"sql": sql, "form": form}).status_code == 200
+
+
+def test_sums_lists_and_small_numbers_are_told_as_they_are(site: Site):
+    sql = "select sum(n) as total, [null::int, 1] as l, 1e-12 as small, date '2020-01-01' as day"
+    sql += ", '' as nothing, null::varchar as none from (values (1), (2)) t(n)"
+    assert asked(site, sql).json()["rows"] == [[3, [None, 1], 1e-12, "2020-01-01", "", None]]
+    csv = site.client.post("/ask", data={"sql": sql, "form": "csv"}).text
+    assert csv.splitlines()[1] == '3,"[null, 1]",1e-12,2020-01-01,"",'
+    parquet = site.client.post("/ask", data={"sql": sql, "form": "parquet"}).content
+    assert str(pq.read_schema(io.BytesIO(parquet)).field("total").type) == "int64"
 
 
 def test_columns_of_one_name_stay_apart(site: Site):

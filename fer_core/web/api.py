@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from threading import BoundedSemaphore
 from typing import Final, TypeVar
@@ -10,8 +9,9 @@ from typing import Final, TypeVar
 from flask import Blueprint, Response, current_app, jsonify, request, stream_with_context
 from pydantic import BaseModel, ValidationError
 
+from fer_core import query
 from fer_core.web import videos
-from fer_core.web.ask import answer_to, showable
+from fer_core.web.ask import answer_to
 from fer_core.web.common import common
 from fer_core.web.jobs import VideoJob
 from fer_core.web.library import night_now, recordings_found, runs_found
@@ -129,8 +129,5 @@ def post_query() -> Response:
     """Answer a question in SQL."""
     asked = parsed(QuestionShape)
     answer = answer_to(asked.sql, form="json")
-    frame = answer.frame
-    with showable():
-        text = frame.to_json(orient="split", date_format="iso", index=False, default_handler=str)
-    split = json.loads(text or "{}")
-    return jsonify(columns=split["columns"], rows=split["data"], cut=answer.cut)
+    rows = list(query.rows_of(answer.table))
+    return jsonify(columns=answer.table.column_names, rows=rows, cut=answer.cut)

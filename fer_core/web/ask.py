@@ -10,8 +10,6 @@ import importlib.resources
 import io
 import json
 import tomllib
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -69,31 +67,14 @@ class Answer:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The rows as a frame.
+        """The rows as a frame, for a chart.
 
         Raises:
-            Problem: there is something in them that a frame cannot hold.
+            QuestionError: there is something in them that a frame cannot hold.
         """
-        with showable():
+        with query.showable():
             # Not as doubles where one is missing: those are not whole beyond 2**53.
-            return self.table.to_pandas(types_mapper=_WHOLE.get, integer_object_nulls=True)
-
-
-@contextmanager
-def showable() -> Generator[None]:
-    """Have whatever cannot be shown in the form that is asked for told as such.
-
-    Raises:
-        Problem: that is so.
-    """
-    try:
-        yield
-    except (ValueError, ArithmeticError, pa.ArrowException) as error:
-        raise Problem(
-            "unreadable",
-            "There are values in the answer that cannot be shown, such as dates beyond 9999.",
-            hint="Ask for them as text: select column::varchar.",
-        ) from error
+            return self.table.to_pandas(types_mapper=_WHOLE.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +183,10 @@ def answer() -> str | Response:
     given = request.form.get("question", "")
     found = answer_to(sql, form=form if form in ("csv", "parquet") else "page")
     if form == "csv":
-        return _file(found.frame.to_csv(index=False).encode(), "text/csv", "answer.csv")
+        return _file("".join(query.csv_lines(found.table)).encode(), "text/csv", "answer.csv")
     if form == "parquet":
         sink = io.BytesIO()
-        with showable():
+        with query.showable():
             pq.write_table(found.table, sink, compression="zstd")
         return _file(sink.getvalue(), "application/vnd.apache.parquet", "answer.parquet")
     return _page(sql, given if given in saved_questions() else "", found)
@@ -224,8 +205,11 @@ def _page(sql: str, name: str, found: Answer | None) -> str:
     if found is not None:
         frame = found.frame
         shown = {
-            "names": list(map(str, frame.columns)),
-            "rows": [[_cell(v) for v in row] for row in frame.head(_SHOWN_ROWS).to_numpy(object)],
+            "names": found.table.column_names,
+            "rows": [
+                [_cell(value) for value in row]
+                for row in query.rows_of(found.table.slice(0, _SHOWN_ROWS))
+            ],
             "textual": [not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes],
             "total": len(frame),
             "cut": found.cut,
@@ -244,11 +228,7 @@ def _page(sql: str, name: str, found: Answer | None) -> str:
 
 
 def _cell(value: Any) -> str:
-    if pd.api.types.is_scalar(value) and pd.isna(value):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return without_paths(str(value))[:500]
+    return without_paths(query.cell_of(value, "–"))[:500]
 
 
 def _file(data: bytes, kind: str, name: str) -> Response:

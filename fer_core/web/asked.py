@@ -40,12 +40,6 @@ HIDDEN: Final = {
 
 _THREADS: Final = 2
 
-# What other programs have no word for; and enumerations, of which the server would make as many
-# copies of a text as there are rows, beyond every limit of this process.
-_AS_TEXT: Final = frozenset(
-    {"enum", "blob", "bit", "union", "bignum", "interval", "variant", "geometry"}
-)
-
 
 def answer_question(given: str) -> None:
     """Answer one question; write an Arrow stream with one row more than wanted, if there is one.
@@ -69,11 +63,10 @@ def answer_question(given: str) -> None:
         clock = threading.Timer(task["limit_s"], connection.interrupt)
         clock.daemon = True
         clock.start()
-        answer = connection.sql(task["sql"])
-        if answer is None:  # pyright: ignore[reportUnnecessaryComparison]
-            sys.exit(NOTHING)
-        table: pa.Table = _plain(answer.limit(task["rows"] + 1)).to_arrow_table()
+        table = query.answer_of(connection, task["sql"], task["rows"] + 1)
         clock.cancel()
+        if table is None:
+            sys.exit(NOTHING)
     except duckdb.InterruptException:
         sys.exit(LATE)
     except duckdb.Error as error:
@@ -83,42 +76,6 @@ def answer_question(given: str) -> None:
     sink: Any = sys.stdout.buffer
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
-
-
-def _plain(answer: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """Return an answer of types that everybody can read."""
-    kinds = [_plain_type(kind) for kind in answer.types]
-    if not any(kinds):
-        return answer
-    # By number: two columns may have one name.
-    return answer.project(
-        ", ".join(
-            (f"#{at}::{kind}" if kind else f"#{at}") + f" as {_quoted(name)}"
-            for at, (name, kind) in enumerate(zip(answer.columns, kinds, strict=True), start=1)
-        )
-    )
-
-
-def _plain_type(kind: Any) -> str:
-    """Return the type that another is cast to; empty if it can stay as it is."""
-    if kind.id in _AS_TEXT:
-        return "varchar"
-    if kind.id not in ("list", "array", "map", "struct"):
-        return ""
-    parts = [(name, part) for name, part in kind.children if not isinstance(part, int)]
-    if not any(_plain_type(part) for _, part in parts):
-        return ""
-    inner = [(name, _plain_type(part) or str(part)) for name, part in parts]
-    if kind.id == "struct":
-        return f"struct({', '.join(f'{_quoted(name)} {part}' for name, part in inner)})"
-    if kind.id == "map":
-        return f"map({inner[0][1]}, {inner[1][1]})"
-    size = dict(kind.children).get("size", "")
-    return f"{inner[0][1]}[{size}]"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _take_at_most(memory_mb: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from fer_core.errors import Busy, Gone, InputError, LecturePulseError, PolicyError
+from fer_core.errors import Busy, Gone, InputError, LecturePulseError, PolicyError, QuestionError
 
 blueprint: Final = Blueprint("problems", __name__)
 
@@ -105,7 +105,7 @@ def as_problem(error: LecturePulseError) -> Problem:
         return Problem("busy", error.message, hint=error.hint, retry_after_s=error.retry_after_s)
     if isinstance(error, Gone):
         return Problem("not-found", error.message, hint=error.hint)
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | QuestionError):
         return Problem("unreadable", error.message, hint=error.hint)
     _log.warning("%s %s", error.message, error.hint)
     return Problem("not-ready")
