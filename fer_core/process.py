@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO, Final, Self, TypeVar, cast
@@ -62,6 +62,7 @@ class Child:
         max_memory_mb: most address space it may take, MB; None for no limit. Linux only.
         claim: called with every line of the error stream, from another thread; True keeps the
             line out of the tail.
+        variables: more for its environment.
 
     Raises:
         EnvironmentProblem: the program cannot be started.
@@ -75,6 +76,7 @@ class Child:
         limit_s: Callable[[], float],
         max_memory_mb: int | None = None,
         claim: Callable[[str], bool] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._claim = claim
         self._limit_s = limit_s
@@ -89,7 +91,8 @@ class Child:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
-                env={k: v for k, v in os.environ.items() if not k.startswith(_UNWANTED_VARIABLES)},
+                env={k: v for k, v in os.environ.items() if not k.startswith(_UNWANTED_VARIABLES)}
+                | dict(variables or {}),
             )
         except OSError as error:
             raise _not_started(command[0], error) from error
@@ -199,6 +202,7 @@ def run(
     max_output_bytes: int,
     max_memory_mb: int | None = None,
     claim: Callable[[str], bool] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[bytes, Ended]:
     """Run a child to its end.
 
@@ -208,6 +212,7 @@ def run(
         max_output_bytes: output beyond it is read and dropped.
         max_memory_mb: as for ``Child``.
         claim: as for ``Child``.
+        variables: as for ``Child``.
 
     Returns:
         The beginning of its output, and how it ended.
@@ -217,7 +222,13 @@ def run(
         TimeoutError: it took longer than ``limit_s``; it is dead.
     """
     output = bytearray()
-    with Child(command, limit_s=lambda: limit_s, max_memory_mb=max_memory_mb, claim=claim) as child:
+    with Child(
+        command,
+        limit_s=lambda: limit_s,
+        max_memory_mb=max_memory_mb,
+        claim=claim,
+        variables=variables,
+    ) as child:
         for chunk in _chunks(child):
             output += chunk[: max_output_bytes - len(output)]
         return bytes(output), child.finish()

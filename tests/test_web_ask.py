@@ -1,4 +1,4 @@
-"""Many questions at once: those who wait are few, so that everybody else is still answered."""
+"""Questions to the tables: within their memory, and many at once: those who wait are few."""
 
 from __future__ import annotations
 
@@ -8,11 +8,52 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from fer_core.process import Ended
+from fer_core.store import Place, Store
 from fer_core.web import ask, guard, turns
 from fer_core.web.app import create_app
-from tests import cameras
+from tests import cameras, factories
+from tests.sites import client_of
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> FlaskClient:
+    """Return a client of a dataset of more recordings than there are threads to read them."""
+    store = Store(tmp_path)
+    for number in range(20):
+        recording_id = f"{number:016x}"
+        tables = factories.tables(recording_id, 60)
+        store.commit(Place("101", "2026-11", recording_id), tables, {})
+    return client_of(cameras.settings(tmp_path))
+
+
+def asked(client: FlaskClient, sql: str) -> TestResponse:
+    return client.post("/api/v1/query", json={"sql": sql})
+
+
+@pytest.mark.slow
+def test_ready_questions_to_many_recordings_are_answered_within_the_usual_memory(
+    client: FlaskClient,
+):
+    answers = [asked(client, one.sql) for one in ask.saved_questions().values()]
+
+    assert [one.status_code for one in answers] == [200] * len(answers), answers[-1].text
+
+
+def test_a_question_that_broke_off_is_not_told_as_an_answer_that_is_too_large(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    ended = Ended(-6, 1.0, ("mimalloc: cannot allocate memory: ABORT",))
+    monkeypatch.setattr(ask.process, "run", lambda *_, **__: (b"", ended))
+
+    answer = asked(client, "select 1")
+
+    assert answer.status_code == 413
+    assert "2,048 MB" in answer.json["detail"] and "ABORT" not in answer.text
+    assert "status -6" in caplog.text and "ABORT" in caplog.text
 
 
 def test_who_would_wait_behind_many_questions_is_sent_away_at_once(

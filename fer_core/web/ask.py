@@ -26,7 +26,8 @@ from flask import Blueprint, Response, current_app, render_template, request
 from fer_core import audit, process, query
 from fer_core.errors import StoreError
 from fer_core.schema import TABLES
-from fer_core.web.asked import HIDDEN, LATE, NOTHING, WRONG
+from fer_core.settings_web import Web
+from fer_core.web.asked import HIDDEN, LATE, NOTHING, VARIABLES, WRONG
 from fer_core.web.common import common
 from fer_core.web.plot import plot_of
 from fer_core.web.problems import Problem, as_problem, without_paths
@@ -145,12 +146,13 @@ def answer_to(sql: str, *, form: str) -> Answer:
                 [sys.executable, "-P", "-c", _program(), json.dumps(task)],
                 limit_s=limits.query_s + _GRACE_S,
                 max_output_bytes=_MOST_BYTES,
+                variables=VARIABLES,
             )
         except TimeoutError:
             raise _late(limits.query_s) from None
     if ended.returncode == LATE:
         raise _late(limits.query_s)
-    answer = _read(output, ended, limits.query_rows)
+    answer = _read(output, ended, limits)
     _note_export(sql, form, answer.table.num_rows)
     return answer
 
@@ -164,20 +166,32 @@ def _program() -> str:
     )
 
 
-def _read(output: bytes, ended: process.Ended, rows: int) -> Answer:
+def _read(output: bytes, ended: process.Ended, limits: Web) -> Answer:
     if ended.returncode == WRONG:
         told = ended.tail[-1] if ended.tail else "The question is wrong."
         raise Problem("unreadable", told, hint=f"The tables: {', '.join(TABLES)}.")
     if ended.returncode == NOTHING:
         raise as_problem(query.no_rows())
+    if ended.returncode:
+        # Its last words may hold paths; a process that lacks memory often has none.
+        current_app.logger.warning(
+            "a question ended with status %d: %s", ended.returncode, " ".join(ended.tail[-3:])
+        )
+        raise Problem(
+            "too-large",
+            "The question broke off, as one does that takes too much memory: it may have "
+            f"{limits.query_mb:,} MB.",
+            hint="Ask for less: one course, one month, fewer columns, or means.",
+        )
     try:
         table = pa.ipc.open_stream(output).read_all()
     except (pa.ArrowException, OSError):
         raise Problem(
             "too-large",
-            "The answer is too large, or the question took too much memory.",
+            f"The answer has more than {_MOST_BYTES // 1_000_000} MB.",
             hint="Ask for less: fewer columns, or means.",
         ) from None
+    rows = limits.query_rows
     return Answer(table.slice(0, rows), table.num_rows > rows)
 
 
