@@ -43,6 +43,12 @@ def test_ready_questions_to_many_recordings_are_answered_within_the_usual_memory
     assert [one.status_code for one in answers] == [200] * len(answers), answers[-1].text
 
 
+def test_the_database_draws_no_progress_into_an_answer_that_takes_long(client: FlaskClient):
+    answer = asked(client, "select current_setting('enable_progress_bar') as drawn")
+
+    assert answer.json["rows"] == [[False]]
+
+
 def test_a_question_that_broke_off_is_not_told_as_an_answer_that_is_too_large(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
