@@ -49,6 +49,26 @@ def test_the_database_draws_no_progress_into_an_answer_that_takes_long(client: F
     assert answer.json["rows"] == [[False]]
 
 
+@pytest.mark.parametrize(
+    ("rows", "told", "name"),
+    [
+        (9_000, "9,000 rows. The first 500 are shown; downloads have all.", "answer"),
+        (20_000, "downloads have these 10,000.", "answer-first-10000-rows"),
+    ],
+)
+def test_whether_a_download_is_whole_is_said_on_the_page_and_in_its_name(
+    client: FlaskClient, rows: int, told: str, name: str
+):
+    question = {"sql": f"select i from range({rows}) t(i)"}
+
+    page = client.post("/ask", data=question).text
+    csv = client.post("/ask", data=question | {"form": "csv"})
+
+    assert told in page
+    assert csv.headers["Content-Disposition"] == f'attachment; filename="{name}.csv"'
+    assert len(csv.text.splitlines()) == 1 + min(rows, 10_000)
+
+
 def test_a_question_that_broke_off_is_not_told_as_an_answer_that_is_too_large(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

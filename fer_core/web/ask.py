@@ -226,12 +226,13 @@ def answer() -> str | Response:
     given = request.form.get("question", "")
     found = answer_to(sql, form=form if form in ("csv", "parquet") else "page")
     if form == "csv":
-        return _file(found.frame.to_csv(index=False).encode(), "text/csv", "answer.csv")
+        return _file(found.frame.to_csv(index=False).encode(), "text/csv", _file_name(found, form))
     if form == "parquet":
         sink = io.BytesIO()
         with showable():
             pq.write_table(found.table, sink, compression="zstd")
-        return _file(sink.getvalue(), "application/vnd.apache.parquet", "answer.parquet")
+        kind = "application/vnd.apache.parquet"
+        return _file(sink.getvalue(), kind, _file_name(found, form))
     return _page(sql, given if given in saved_questions() else "", found)
 
 
@@ -273,6 +274,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return without_paths(str(value))[:500]
+
+
+def _file_name(found: Answer, form: str) -> str:
+    """Return what an answer is called as a file: one of which a part is missing says so."""
+    return f"answer-first-{found.table.num_rows}-rows.{form}" if found.cut else f"answer.{form}"
 
 
 def _file(data: bytes, kind: str, name: str) -> Response:
