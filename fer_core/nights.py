@@ -49,6 +49,8 @@ def work_through(
     settings: Settings,
     one: Callable[[Source], Outcome],
     publish: Publish = lambda _: None,
+    *,
+    remembered: bool = True,
 ) -> Night:
     """Work through an inbox; a bad recording never stops the rest.
 
@@ -60,6 +62,7 @@ def work_through(
         one: does one recording, such as ``process_recording`` or a Prefect sub-flow around it.
         publish: is told the id of each recording that was done or looked at; None before, once
             what is due was deleted.
+        remembered: whether the index tells of it as the last night, in place of the one before.
 
     Raises:
         PolicyError: a real recording without a jurisdiction; nothing has been read then.
@@ -90,8 +93,9 @@ def work_through(
         worked_on = [o.recording_id for o in outcomes if o.status != "skipped" and o.recording_id]
         if at_once(settings.run) > 1:
             _draw_again(store, settings, worked_on)
-        now = datetime.now(UTC).isoformat("T", "seconds")
-        store.remember_night(Worked(now, tuple(worked_on)))
+        if remembered:
+            now = datetime.now(UTC).isoformat("T", "seconds")
+            store.remember_night(Worked(now, tuple(worked_on)))
         index = pages.write_index(store, settings)
     finally:
         arrivals.clear(store.root)

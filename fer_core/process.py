@@ -48,19 +48,20 @@ class Program:
     hint: str
 
 
-def our_python(*words: str) -> Program:
+def our_python(*words: str, variables: Mapping[str, str] | None = None) -> Program:
     """Return the Python that runs this, for a child that imports these very packages.
 
     Nothing is imported from the working folder, in which anything may lie.
 
     Args:
         words: of its command line, such as ``-c`` and what it has to do.
+        variables: more for its environment.
     """
     here = str(Path(__file__).resolve().parents[1])
     path = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
     return Program(
         [sys.executable, "-P", *words],
-        os.environ | {"PYTHONPATH": os.pathsep.join(path)},
+        os.environ | {"PYTHONPATH": os.pathsep.join(path)} | dict(variables or {}),
         "Install lecturepulse again; its Python is not where it was when this was started.",
     )
 

@@ -74,6 +74,8 @@ def connect(
     # tables' folder would be leave to write there too: `copy … to` could replace a table.
     connection.execute("set enable_external_access = false")
     connection.execute("set timezone = 'UTC'")
+    # Under ``python -c`` the database takes itself for a shell, and would draw into the output.
+    connection.execute("set enable_progress_bar = false")
     connection.execute("set lock_configuration = true")
     return connection
 

@@ -104,7 +104,7 @@ def test_whoever_logs_in_stays_until_they_log_out(locked: Site):
         entered = browser.post("/login", data={"token": TOKEN})
 
         cookie = entered.headers["Set-Cookie"]
-        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+        assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
         assert TOKEN not in cookie
         assert browser.get("/").status_code == 200
         browser.post("/logout")

@@ -357,6 +357,7 @@ def test_what_is_no_question_is_a_problem(site: Site, body: bytes):
 def test_a_dataset_without_tables_is_no_fault(tmp_path):
     with serving(tmp_path) as empty:
         assert empty.client.get("/library").status_code == 200
+        assert empty.client.get("/library?search=x").status_code == 200
         assert empty.client.get("/library/runs").status_code == 200
         assert empty.client.get("/api/v1/recordings").json() == []
         assert empty.client.get("/api/v1/runs").json() == []

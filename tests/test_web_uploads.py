@@ -7,8 +7,10 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from PIL import Image
 from werkzeug.datastructures import FileStorage
 
 from fer_core.settings import Settings
@@ -140,3 +142,45 @@ def test_a_picture_of_endless_passes_is_refused_before_the_first():
 
     assert refused.value.kind == "too-large"
     assert "passes" in refused.value.detail
+
+
+def png(picture: Image.Image, **kept: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG", **kept)
+    return file.getvalue()
+
+
+def erased(mode: str) -> Image.Image:
+    """Return a red picture, grey in grey modes, of which the left half was made transparent."""
+    picture = Image.new("RGBA", (4, 2), (200, 0, 0, 255))
+    picture.paste((200, 0, 0, 0), (0, 0, 2, 2))
+    return picture.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_was_erased_from_a_picture_is_not_seen(mode: str):
+    seen = open_picture(png(erased(mode)), 100)
+
+    assert (seen[:, :2] == 255).all()
+    assert not (seen[:, 2:] == 255).any()
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "L"])
+def test_a_colour_that_stands_for_nothing_is_white(mode: str):
+    picture = Image.new(mode, (4, 2), 0)
+    picture.paste(1 if mode != "RGB" else (1, 1, 1), (2, 0, 4, 2))
+    if mode == "P":
+        picture.putpalette([0, 0, 0, 1, 1, 1])
+
+    seen = open_picture(png(picture, transparency=(0, 0, 0) if mode == "RGB" else 0), 100)
+
+    assert (seen[:, :2] == 255).all()
+    assert (seen[:, 2:] == 1).all()
+
+
+def test_grey_of_16_bits_is_the_same_grey_of_8():
+    levels = np.array([[0, 255, 256, 128 * 256, 65535]], np.uint16)
+
+    seen = open_picture(png(Image.fromarray(levels)), 100)
+
+    assert seen[0, :, 0].tolist() == [0, 0, 1, 128, 255]

@@ -92,7 +92,8 @@ def create_app(settings: Settings, access: Access, scratch: Path) -> Flask:
     app.config |= {
         "SECRET_KEY": secrets.token_bytes(32),  # a restart logs everybody out
         "SESSION_COOKIE_NAME": "lecturepulse",
-        "SESSION_COOKIE_SAMESITE": "Strict",
+        # Not Strict: links from elsewhere lead in. What changes something is checked by the guard.
+        "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": access.secure,
         "PERMANENT_SESSION_LIFETIME": timedelta(hours=12),
         "TRUSTED_HOSTS": list(access.hosts) or None,

@@ -22,7 +22,8 @@ from flask import Blueprint, Response, current_app, render_template, request
 from fer_core import audit, process, query
 from fer_core.errors import StoreError
 from fer_core.schema import TABLES
-from fer_core.web.asked import HIDDEN, LATE, NOTHING, WRONG
+from fer_core.settings_web import Web
+from fer_core.web.asked import HIDDEN, LATE, NOTHING, VARIABLES, WRONG
 from fer_core.web.common import common
 from fer_core.web.plot import plot_of
 from fer_core.web.problems import Problem, as_problem, without_paths
@@ -122,7 +123,7 @@ def answer_to(sql: str, *, form: str) -> Answer:
     with _turns.taken():
         try:
             output, ended = process.run(
-                process.our_python("-c", _PROGRAM, json.dumps(task)),
+                process.our_python("-c", _PROGRAM, json.dumps(task), variables=VARIABLES),
                 limit_s=limits.query_s + _GRACE_S,
                 max_output_bytes=_MOST_BYTES,
             )
@@ -130,25 +131,37 @@ def answer_to(sql: str, *, form: str) -> Answer:
             raise _late(limits.query_s) from None
     if ended.returncode == LATE:
         raise _late(limits.query_s)
-    answer = _read(output, ended, limits.query_rows)
+    answer = _read(output, ended, limits)
     _note_export(sql, form, answer.table.num_rows)
     return answer
 
 
-def _read(output: bytes, ended: process.Ended, rows: int) -> Answer:
+def _read(output: bytes, ended: process.Ended, limits: Web) -> Answer:
     if ended.returncode == WRONG:
         told = ended.tail[-1] if ended.tail else "The question is wrong."
         raise Problem("unreadable", told, hint=f"The tables: {', '.join(TABLES)}.")
     if ended.returncode == NOTHING:
         raise as_problem(query.no_rows())
+    if ended.returncode:
+        # Its last words may hold paths; a process that lacks memory often has none.
+        current_app.logger.warning(
+            "a question ended with status %d: %s", ended.returncode, " ".join(ended.tail[-3:])
+        )
+        raise Problem(
+            "too-large",
+            "The question broke off, as one does that takes too much memory: it may have "
+            f"{limits.query_mb:,} MB.",
+            hint="Ask for less: one course, one month, fewer columns, or means.",
+        )
     try:
         table = pa.ipc.open_stream(output).read_all()
     except (pa.ArrowException, OSError):
         raise Problem(
             "too-large",
-            "The answer is too large, or the question took too much memory.",
+            f"The answer has more than {_MOST_BYTES // 1_000_000} MB.",
             hint="Ask for less: fewer columns, or means.",
         ) from None
+    rows = limits.query_rows
     return Answer(table.slice(0, rows), table.num_rows > rows)
 
 
@@ -183,12 +196,15 @@ def answer() -> str | Response:
     given = request.form.get("question", "")
     found = answer_to(sql, form=form if form in ("csv", "parquet") else "page")
     if form == "csv":
-        return _file("".join(query.csv_lines(found.table)).encode(), "text/csv", "answer.csv")
+        return _file(
+            "".join(query.csv_lines(found.table)).encode(), "text/csv", _file_name(found, form)
+        )
     if form == "parquet":
         sink = io.BytesIO()
         with query.showable():
             pq.write_table(found.table, sink, compression="zstd")
-        return _file(sink.getvalue(), "application/vnd.apache.parquet", "answer.parquet")
+        kind = "application/vnd.apache.parquet"
+        return _file(sink.getvalue(), kind, _file_name(found, form))
     return _page(sql, given if given in saved_questions() else "", found)
 
 
@@ -229,6 +245,11 @@ def _page(sql: str, name: str, found: Answer | None) -> str:
 
 def _cell(value: Any) -> str:
     return without_paths(query.cell_of(value, "–"))[:500]
+
+
+def _file_name(found: Answer, form: str) -> str:
+    """Return what an answer is called as a file: one of which a part is missing says so."""
+    return f"answer-first-{found.table.num_rows}-rows.{form}" if found.cut else f"answer.{form}"
 
 
 def _file(data: bytes, kind: str, name: str) -> Response:

@@ -32,6 +32,11 @@ NOTHING: Final = 4
 LATE: Final = 5
 """Exit status of a question that took too long."""
 
+# Address space is limited here, and these reserve far more of it than they ever use: 64 MB for each
+# thread that allocates, and gigabytes at once.
+VARIABLES: Final = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""What whoever starts the process adds to its environment."""
+
 HIDDEN: Final = {
     "recordings": frozenset({"source_path", "error_log"}),
     "runs": frozenset({"host"}),

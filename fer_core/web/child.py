@@ -52,6 +52,7 @@ def work_on_video() -> None:
                     settings,
                     lambda source: pipeline.process_recording(source, settings),
                     publish,
+                    remembered=False,  # one video is no night: the index goes on to tell of that
                 )
     except KeyboardInterrupt:
         sys.exit(143)  # nobody waits for it any more

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from flask import (
 )
 from flask_limiter import HeaderNames, Limiter
 from flask_limiter.util import get_remote_address
+from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response as AnyResponse
 
 from fer_core.errors import ConfigError
@@ -37,6 +39,7 @@ blueprint: Final = Blueprint("guard", __name__)
 
 _LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1")
 _LEAST_TOKEN: Final = 20
+_LONGEST_WANTED: Final = 2000
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"guard.log_in", "guard.check_token", "static_files.send_asset"})
 
@@ -140,14 +143,18 @@ def check_request() -> AnyResponse | None:
 
     Raises:
         Problem: it comes from another site's page; or a program did not send the token.
+        SecurityError: it names another server.
     """
+    if isinstance(request.routing_exception, SecurityError):  # another name than ours
+        raise request.routing_exception
     if request.method not in _SAFE and comes_from_elsewhere():
         raise Problem("foreign")
     if request.endpoint in _OPEN or is_known():
         return None
     if request.path.startswith("/api/"):
         raise Problem("login")
-    return redirect(url_for("guard.log_in"))
+    wanted = _wanted(request.full_path.removesuffix("?")) if request.method == "GET" else "/"
+    return redirect(url_for("guard.log_in", next=None if wanted == "/" else wanted))
 
 
 def comes_from_elsewhere() -> bool:
@@ -190,23 +197,35 @@ def _access() -> Access:
     return current_app.extensions["lecturepulse"].access
 
 
+def _wanted(address: str) -> str:
+    """Return an address if it is one of this site, else that of the first page."""
+    # Browsers leave out tabs and ends of lines, and take a backslash for a slash: behind two of
+    # these the name of another site may stand.
+    here = re.fullmatch(r"/(?![/\\])[^\\\x00-\x20\x7f]*", address)
+    return address if here and len(address) <= _LONGEST_WANTED else "/"
+
+
 @blueprint.get("/login")
 def log_in() -> str | AnyResponse:
-    """Show the form that asks for the token."""
-    return redirect("/") if is_known() else render_template("web/login.html.j2", wrong=False)
+    """Show the form that asks for the token, before the page that is wanted."""
+    wanted = _wanted(request.args.get("next", "/"))
+    return redirect(wanted) if is_known() else _form(wanted, wrong=False)
 
 
 @blueprint.post("/login")
 def check_token() -> str | AnyResponse:
-    """Let in whoever knows the token."""
-    token = _access().token
+    """Let in whoever knows the token, to the page that is wanted."""
+    token, wanted = _access().token, _wanted(request.form.get("next", "/"))
     if token is None or _is_token(token, request.form.get("token", "").strip()):
         session.clear()
         session["known"] = True
         session.permanent = True
-        return redirect("/")
-    page = render_template("web/login.html.j2", wrong=True)
-    return Response(page, status=401, mimetype="text/html")
+        return redirect(wanted)
+    return Response(_form(wanted, wrong=True), status=401, mimetype="text/html")
+
+
+def _form(wanted: str, *, wrong: bool) -> str:
+    return render_template("web/login.html.j2", wanted=wanted, wrong=wrong)
 
 
 @blueprint.post("/logout")

@@ -218,7 +218,8 @@ def _matching(frame: pd.DataFrame, search: str, status: str) -> pd.DataFrame:
     keep = pd.Series(data=True, index=frame.index)
     if status in _STATUSES:
         keep &= frame["status"] == status
-    if wanted := search.strip().casefold():
+    wanted = search.strip().casefold()
+    if wanted and len(frame):  # rows of no length would not become texts
         text = frame[["title", "course", "source_name"]].fillna("").agg(" ".join, axis=1)
         keep &= text.str.casefold().str.contains(wanted, regex=False)
     return frame[keep]

@@ -103,7 +103,7 @@ def open_picture(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=[kind]) as picture:
             _need_size(picture.size, max_pixels)
-            turned = ImageOps.exif_transpose(picture).convert("RGB")
+            turned = _as_shown(ImageOps.exif_transpose(picture))
             return np.ascontiguousarray(np.asarray(turned, np.uint8)[:, :, ::-1])
     except Problem:
         raise
@@ -111,6 +111,18 @@ def open_picture(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
         raise Problem(
             "unreadable", "The picture is damaged: it cannot be decoded.", hint="Save it again."
         ) from error
+
+
+def _as_shown(picture: Image.Image) -> Image.Image:
+    """Return a picture in colours of 8 bits, on white where it lets something through."""
+    if picture.mode.startswith("I"):  # grey of 16 bits, most of which Pillow would turn white
+        grey = np.asarray(picture).astype(np.int32) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    # What was erased keeps its colours below: nobody who sees the picture sees them.
+    layer = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
 def _need_size(size: tuple[int, int], max_pixels: int) -> None:
