@@ -146,7 +146,7 @@ def conclude(
     }
     if settings.privacy.per_person:
         tables["faces"] = rows.faces(recording_id, observations, tracks, people, values)
-        tables["tracks"] = rows.tracks(recording_id, people)
+        tables["tracks"] = rows.tracks(recording_id, people, values)
     for name in retention.past(about.started_at, about.mtime_ns / 1e9, settings):
         tables.pop(name, None)
     tables["runs"] = rows.row(

@@ -163,8 +163,14 @@ def faces(
     )
 
 
-def tracks(recording_id: str, people: People) -> pa.Table:
-    """Return the tracks table of per-person mode."""
+def tracks(recording_id: str, people: People, values: Seconds) -> pa.Table:
+    """Return the tracks table of per-person mode.
+
+    Args:
+        recording_id: of the recording.
+        people: what each track showed.
+        values: of the class; a second that is withheld there counts as scored for nobody.
+    """
     n, length = people.visible.shape
     return _table(
         "tracks",
@@ -174,7 +180,7 @@ def tracks(recording_id: str, people: People) -> pa.Table:
             "first_second": people.visible.argmax(axis=1),
             "last_second": length - 1 - people.visible[:, ::-1].argmax(axis=1),
             "seconds_visible": people.visible.sum(axis=1),
-            "seconds_scored": people.scored.sum(axis=1),
+            "seconds_scored": (people.scored & ~values.suppressed).sum(axis=1),
         },
     )
 

@@ -201,7 +201,7 @@ TRACKS: Final = _schema(
     Column("first_second", pa.int32(), "first second seen"),
     Column("last_second", pa.int32(), "last second seen"),
     Column("seconds_visible", pa.int32(), "seconds in which the person was visible"),
-    Column("seconds_scored", pa.int32(), "seconds in which the expression could be read"),
+    Column("seconds_scored", pa.int32(), "seconds with a face that counts in the seconds table"),
 )
 
 TABLES: Final[dict[str, pa.Schema]] = {

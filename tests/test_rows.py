@@ -65,12 +65,24 @@ def test_the_faces_and_tracks_tables_of_per_person_mode():
     assert faces.num_rows == len(seen.faces) == 5 * 8 + 4
     assert faces["second"].to_pylist() == [s // 2 for s in seen.faces.sample.tolist()]
     assert sum(faces["scored"].to_pylist()) == int(people.face_scored.sum())
-    table = rows.tracks(ID, people).to_pylist()
+    table = rows.tracks(ID, people, values).to_pylist()
     (gone,) = [row for row in table if row["last_second"] == 1]
     assert (gone["first_second"], gone["seconds_visible"]) == (0, 2)
     assert [row["track"] for row in table] == list(range(6))
     assert sum(row["seconds_visible"] for row in table) == int(values.faces.sum())
     assert sum(row["seconds_scored"] for row in table) == int(values.faces_scored.sum())
+
+
+def test_a_second_that_is_withheld_counts_as_scored_for_no_track():
+    settings = factories.settings(engagement={"replicates": 100}, privacy={"min_group": 5})
+    # Two of six leave after 6 of 9 seconds: the other four are alone in the last three.
+    seen = factories.lesson(2, people=6, seconds=9, leaves={0: 6, 1: 6}, unreadable=0).observations
+    values, tracks, people = worked_out(seen, settings)
+    table = rows.tracks(ID, people, values).to_pylist()
+    assert sorted(row["seconds_visible"] for row in table) == [6, 6, 9, 9, 9, 9]
+    assert [row["seconds_scored"] for row in table] == [6] * 6
+    faces = rows.faces(ID, seen, tracks, people, values).to_pylist()
+    assert len({(row["track"], row["second"]) for row in faces if row["scored"]}) == 36
 
 
 def test_what_the_class_s_row_withholds_is_in_no_face_s_row():
