@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fer_core.records import EMOTIONS
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Raised with every change of a column; a table of another version is computed again."""
 
 
@@ -151,6 +151,12 @@ RECORDINGS: Final = _schema(
     Column("engagement_mean", pa.float32(), "mean engagement over the seconds that have one", True),
     Column("engagement_mean_low", pa.float32(), "2.5 % end of its interval", True),
     Column("engagement_mean_high", pa.float32(), "97.5 % end of its interval", True),
+    Column(
+        "moments",
+        pa.int16(),
+        "moments found, also if deleted since; NULL where there was too little to compare",
+        True,
+    ),
     Column("transcript_sha256", pa.string(), "sha256 of the transcript beside it", True),
     Column("words_per_minute", pa.float32(), "by the transcript, while somebody spoke", True),
     Column("settings_hash", pa.string(), "hash of every setting that changes a result"),

@@ -147,6 +147,7 @@ def minute(story: Story) -> dict[str, Any]:
         "moments": [_moment(story, *numbered) for numbered in enumerate(story.moments, start=1)],
         "heading": words("minute.moments", n=len(story.moments)),
         "outcome": story.outcome,
+        "gone": words("minute.gone", n=int(story.facts.get("moments") or 0)),
     }
 
 

@@ -14,14 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_core.moments import (
-    AROUND_S,
-    GUARD_S,
-    LEAST_AROUND_S,
-    LEAST_SHARE,
-    STEP_S,
-    WIDTHS_S,
-)
 from fer_core.records import EMOTIONS
 from fer_core.svg import FloatArray, runs
 
@@ -209,25 +201,6 @@ class Lecture:
         """Return which seconds have a picture that was not left out, ``(n,)``."""
         # Where the picture was left out, nobody looked: that is not an empty room.
         return (self.frames > 0) & (self.state != STATES.index("left_out"))
-
-    def can_be_compared(self, least: int) -> bool:
-        """Say whether any stretch has enough people in it and around it to look for moments.
-
-        Args:
-            least: fewest people who have to be read in both.
-        """
-        # As moments.find pairs people, supposing that it is always the same ones who are read.
-        read = (self.scored >= least) & ~np.isnan(self.engagement)
-        sums, n, width = np.concatenate([[0], np.cumsum(read)]), len(self), min(WIDTHS_S)
-        start = np.arange(0, n - width + 1, STEP_S)
-
-        def within(margin: int) -> NDArray[np.int64]:
-            ends = np.minimum(start + width + margin, n)
-            return sums[ends] - sums[np.maximum(start - margin, 0)]
-
-        around = within(GUARD_S + AROUND_S) - within(GUARD_S)
-        enough = (within(0) >= LEAST_SHARE * width) & (around >= LEAST_AROUND_S)
-        return bool(enough.any())
 
     def parts(self, weights: dict[str, float]) -> FloatArray:
         """Return what neutral, smiling and the other expressions add to the mean index, ``(3,)``.

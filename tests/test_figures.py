@@ -55,7 +55,7 @@ def test_a_recording_that_is_cut_off_does_not_claim_to_be_whole() -> None:
     assert "It was read up to 01:31, but declares 2\u00a0min 30\u00a0s" in notice
     assert "gap" not in notice
     rows = tables.recordings(1).assign(**cut, seconds=91, seconds_scored=91)
-    index = pages.check(report.index_page(rows, moments_by_id={}))
+    index = pages.check(report.index_page(rows))
     assert "61\u00a0%" in section(index, "all")
 
 
