@@ -347,7 +347,7 @@ def _shares_table(
         [
             (words("timeline.time"), "second"),
             *((names[kind], kind) for kind in kinds),
-            (words("people.with_values"), "seconds_with_values"),
+            (words("expressions.with_shares"), "seconds_with_shares"),
         ],
         [
             (

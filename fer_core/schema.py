@@ -131,7 +131,11 @@ RECORDINGS: Final = _schema(
     Column("layout_changes", pa.int32(), "times the arrangement of the people changed"),
     Column("slide_changes", pa.int32(), "times a still picture beside the people changed"),
     Column("seconds", pa.int32(), "rows in the seconds table"),
-    Column("seconds_scored", pa.int32(), "seconds with values: enough people, not suppressed"),
+    Column(
+        "seconds_scored",
+        pa.int32(),
+        "seconds with values: an engagement index; in presence mode enough people visible",
+    ),
     Column("seconds_suppressed", pa.int32(), "seconds withheld: fewer people than the minimum"),
     Column("seconds_left_out", pa.int32(), "seconds of which the whole picture was excluded"),
     Column("seconds_without_frames", pa.int32(), "seconds of which no frame could be decoded"),

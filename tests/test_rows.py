@@ -13,6 +13,7 @@ from fer_core.errors import InputError
 from fer_core.records import Chapter, Faces
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
+from fer_core.summary import Lecture
 from fer_core.track import link
 from tests import factories
 from tests.factories import examples
@@ -117,6 +118,32 @@ def test_the_summary_counts_what_the_tables_hold():
     assert row["engagement_mean"] == pytest.approx(table["engagement"].mean(), abs=1e-6)
     assert row["face_height_px_p10"] == row["face_height_px_p90"] == 64
     assert json.loads(row["engagement_weights"]) == settings.engagement.weights
+
+
+def test_seconds_with_values_are_those_a_page_counts():
+    five, seven = factories.faces(5, height_px=80), factories.faces(7, height_px=20)
+    settings = factories.settings(
+        engagement={"replicates": 100, "min_coverage": 0.5}, privacy={"min_group": 5}
+    )
+    four, one = factories.faces(4, height_px=80), factories.faces(1, height_px=20)
+    for faces, presence, expected in (
+        (Faces.concat([five, seven]), False, 0),  # expressions of 5 of 12: too few for an index
+        (five, False, 1),
+        (four, False, 0),
+        (
+            Faces.concat([four, one]),
+            True,
+            1,
+        ),  # 5 are there, 4 so large that it shows where they look
+        (four, True, 0),
+    ):
+        if presence:
+            faces.probs[:] = np.nan
+        seen = factories.observations(faces, seconds=1)
+        values, tracks, people = worked_out(seen, settings)
+        row = rows.summary(values, seen, tracks, people, settings, presence=presence)
+        page = Lecture.of(rows.seconds(ID, START, values).to_pandas(), presence=presence)
+        assert row["seconds_scored"] == page.count("values") == expected
 
 
 def test_a_summary_of_nobody_is_null_where_nothing_was_measured():
