@@ -201,7 +201,7 @@ def groups_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure
     if not lecture.has("groups") or np.isnan(columns.groups).all():
         return None
     names = words.table("groups")
-    written = share_texts(words, GROUPS, lecture.means("groups").tolist())
+    written = share_texts(words, GROUPS, lecture.shares().tolist())
     finding = words("expressions.finding", neutral=written["neutral"], happy=written["happy"])
     return Figure(
         name="groups",

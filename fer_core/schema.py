@@ -55,7 +55,12 @@ SECONDS: Final = _schema(
         )
         for name in EMOTIONS
     ),
-    Column("uncertain", pa.float32(), "share of the people visible who were not scored", True),
+    Column(
+        "uncertain",
+        pa.float32(),
+        "share of the people visible who were not scored; NULL if they are fewer than the minimum",
+        True,
+    ),
     Column("facing", pa.float32(), "mean of how directly people face the camera, 0 to 1", True),
     Column(
         "engagement",
@@ -67,7 +72,9 @@ SECONDS: Final = _schema(
     Column("engagement_low", pa.float32(), "2.5 % end of its interval (resampled people)", True),
     Column("engagement_high", pa.float32(), "97.5 % end of its interval", True),
     Column(
-        "suppressed", pa.bool_(), "true where values are withheld: fewer people than the minimum"
+        "suppressed",
+        pa.bool_(),
+        "true where values are withheld: fewer people than the minimum visible or scored",
     ),
     Column("left_out", pa.bool_(), "true where the whole picture was excluded"),
 )

@@ -226,7 +226,7 @@ def _headline(story: Story) -> list[dict[str, Any]]:
             }
         )
     if lecture.has("groups"):
-        text = share_texts(words, GROUPS, lecture.means("groups").tolist())
+        text = share_texts(words, GROUPS, lecture.shares().tolist())
         parts = words(
             "minute.seen_parts",
             happy=text["happy"],

@@ -109,6 +109,7 @@ class Lecture:
         state: index of ``STATES``.
         probs: ``(n, 7)`` in the order of ``EMOTIONS``.
         groups: ``(n, 4)`` shares of the people visible, in the order of ``GROUPS``.
+        uncertain: the last of these, also where expressions are withheld since few could be read.
     """
 
     frames: FloatArray
@@ -121,6 +122,7 @@ class Lecture:
     facing: FloatArray
     probs: FloatArray
     groups: FloatArray
+    uncertain: FloatArray
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -175,6 +177,7 @@ class Lecture:
             column("facing"),
             probs,
             groups,
+            uncertain,
         )
 
     def count(self, state: str) -> int:
@@ -192,6 +195,15 @@ class Lecture:
     def means(self, name: str) -> FloatArray:
         """Return the means of ``groups``, ``(4,)``, or ``probs``, ``(7,)``; NaN if none has any."""
         return _mean(getattr(self, name))
+
+    def shares(self) -> FloatArray:
+        """Return the shares of ``GROUPS`` in the whole lecture, ``(4,)``; NaN if none is known.
+
+        ``uncertain`` is the mean of all seconds that have it. What is left is split as it was where
+        expressions are told, or hardly readable seconds would make a class look well read.
+        """
+        read, unread = _mean(self.groups)[:-1], _mean(self.uncertain)
+        return np.append(read * (1 - unread) / max(float(read.sum()), 1e-9), unread)
 
     def people(self) -> FloatArray:
         """Return people visible in the ``m`` seconds with a picture not left out, ``(m,)``."""
