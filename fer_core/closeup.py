@@ -61,7 +61,7 @@ def _seen(story: Story, inside: Lecture, around: Lecture) -> str:
     """Write which expressions were seen more or less often than around it."""
     if not (len(inside) and len(around) and inside.has("groups") and around.has("groups")):
         return ""
-    here, there = inside.means("groups"), around.means("groups")
+    here, there = inside.shares(), around.shares()
     most = np.argsort(-abs(here - there), kind="stable")[:2]
     differs = [int(k) for k in most if abs(here[k] - there[k]) >= _SHARE]
     names, words = story.words.table("groups"), story.words
@@ -95,9 +95,8 @@ def _reasons(
             found.append(words(f"closeup.{key}", here=write(here), there=write(there)))
 
     compare("people", _average(inside.people()), _average(around.people()), _PEOPLE, words.about)
-    unread = GROUPS.index("uncertain")
-    here, there = inside.groups[:, unread], around.groups[:, unread]
-    compare("uncertain", _average(here), _average(there), _UNCERTAIN, words.percent)
+    here, there = _average(inside.uncertain), _average(around.uncertain)
+    compare("uncertain", here, there, _UNCERTAIN, words.percent)
     if story.transcript:
         start, stop = moment.start_second, moment.end_second
         talked = story.transcript.spoken_share((start, stop))

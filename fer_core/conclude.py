@@ -139,14 +139,14 @@ def conclude(
     left_out = exclude.seconds_left_out(about.exclusions, length)
     tables = {
         "seconds": rows.seconds(recording_id, about.started_at, values, left_out),
-        "moments": rows.moments(recording_id, found),
+        "moments": rows.moments(recording_id, found or ()),
         "marks": rows.marks(
             recording_id, chapters=about.chapters, slides=shown, layouts=layouts, length=length
         ),
     }
     if settings.privacy.per_person:
         tables["faces"] = rows.faces(recording_id, observations, tracks, people, values)
-        tables["tracks"] = rows.tracks(recording_id, people)
+        tables["tracks"] = rows.tracks(recording_id, people, values)
     for name in retention.past(about.started_at, about.mtime_ns / 1e9, settings):
         tables.pop(name, None)
     tables["runs"] = rows.row(
@@ -179,6 +179,7 @@ def conclude(
         "slide_changes": len(shown),
         "seconds_left_out": int(left_out.sum()),
         "tracks_still": int(pictures.sum()),
+        "moments": None if found is None else len(found),
     }
     if about.path is not None:
         spans = exclude.spans(about.exclusions)

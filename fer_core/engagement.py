@@ -198,7 +198,8 @@ def aggregate(
     """Average people into seconds and withhold what the minimum group and coverage demand.
 
     No usable face gives NULL, never 0. Where fewer people than ``privacy.min_group`` were visible
-    or scored, values are withheld and ``suppressed`` is true: the mean of one is that one. Only
+    or scored, values are withheld and ``suppressed`` is true: the mean of one is that one; the
+    share that could not be read is given wherever enough were visible. Only
     people seen in the same picture count as several: within one second the same person may have
     two tracks, before and after a layout change, say.
 
@@ -234,7 +235,9 @@ def aggregate(
     large = observations.faces.box[:, 3] >= settings.classification.min_face_px
     told = (crowd(large) >= least) & ~suppressed
     facing_mean = _ratio(np.nansum(people.facing, axis=0), facing_known, told)
-    uncertain = _ratio(faces - scored, faces, (faces > 0) & ~suppressed)
+    # How many could be read is told anyway (faces, faces_scored), and says nothing of what they
+    # showed: where hardly anybody could, this share must not be missing of all places.
+    uncertain = _ratio(faces - scored, faces, (faces > 0) & ~too_few)
 
     engagement = _ratio(np.nansum(people.index, axis=0), read, covered)
     low, high, whole = interval(people.index, covered, settings.engagement)

@@ -203,7 +203,7 @@ def groups_figure(story: Story, columns: Columns, rows: Sequence[Row]) -> Figure
     if not lecture.has("groups") or np.isnan(columns.groups).all():
         return None
     names = words.table("groups")
-    written = share_texts(words, GROUPS, lecture.means("groups").tolist())
+    written = share_texts(words, GROUPS, lecture.shares().tolist())
     finding = words("expressions.finding", neutral=written["neutral"], happy=written["happy"])
     return Figure(
         name="groups",
@@ -368,7 +368,7 @@ def _shares_table(
         [
             (words("timeline.time"), "second"),
             *((names[kind], kind) for kind in kinds),
-            (words("people.with_values"), "seconds_with_values"),
+            (words("expressions.with_shares"), "seconds_with_shares"),
         ],
         [
             (

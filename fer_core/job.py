@@ -275,7 +275,7 @@ def _known(
         wanted["layout"] = source.sidecar.layout
     if source.started_at is not None:
         wanted["started_at"] = source.started_at
-    # A very long name loses its end on the way to a folder's.
+    # The end of a very long name is another in a folder's.
     here, there = (Place(course, "", "").folder for course in (source.course, row["course"]))
     models = model.siblings if model else {None}
     # As its columns hold it: a start to the millisecond, say.

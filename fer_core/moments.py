@@ -93,8 +93,10 @@ def find(
     shown: NDArray[np.bool_] | None = None,
     settings: Engagement,
     min_group: int,
-) -> list[Moment]:
+) -> list[Moment] | None:
     """Find at most three moments, the clearest first; none is a normal answer.
+
+    None stands for no answer: in no window could enough people be compared with around it.
 
     Windows of 30, 60 and 120 s are compared with the two minutes on either side, person by
     person. When a moment is found, its seconds are set aside and the rest is searched again.
@@ -113,14 +115,16 @@ def find(
         curves[:, ~shown] = np.nan
     free = np.ones(curves.shape[1], bool)
     least = max(min_group, FEWEST_PEOPLE)
+    windows = _pair(curves, free)
+    if not ((~np.isnan(windows.difference)).sum(axis=1) >= least).any():
+        return None
     found: list[Moment] = []
-    while len(found) < MAX_MOMENTS and (
-        moment := _clearest(_pair(curves, free), changes, settings, least)
-    ):
+    while len(found) < MAX_MOMENTS and (moment := _clearest(windows, changes, settings, least)):
         found.append(moment)
         taken = slice(max(moment.start_second - _APART_S, 0), moment.end_second + _APART_S)
         free[taken] = False
         curves[:, taken] = np.nan
+        windows = _pair(curves, free)
     return found
 
 

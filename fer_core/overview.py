@@ -14,7 +14,6 @@ import pandas as pd
 
 from fer_core.course import ALIKE, comparable, dot_of
 from fer_core.histories import Dot, axis_of, history
-from fer_core.moments import FEWEST_PEOPLE, GUARD_S, LEAST_AROUND_S, WIDTHS_S
 from fer_core.story import Facts, facts_of, missing_s, safe_address, span
 from fer_core.wording import Wording, clean
 
@@ -48,6 +47,7 @@ COLUMNS: Final = (
     "people_median",
     "people_max",
     "min_group",
+    "moments",
     "words_per_minute",
     "engagement_mean",
     "engagement_mean_low",
@@ -62,14 +62,13 @@ _LONGEST_REASON: Final = 240
 
 def index(
     recordings: pd.DataFrame,
-    moments_by_id: Mapping[str, int],
     last_night: Sequence[str] | None,
     words: Wording,
 ) -> dict[str, Any]:
     """Return the values of the index page; see ``report.index_page`` for the arguments."""
     every = [facts_of(row) for row in recordings.to_dict("records")]
     every.sort(key=_age, reverse=True)
-    lectures = [_lecture(facts, moments_by_id, words) for facts in every[:MOST_LECTURES]]
+    lectures = [_lecture(facts, words) for facts in every[:MOST_LECTURES]]
     folds = _folds(every[:MOST_LECTURES], lectures, words)
     courses = _courses(every, {str(fold["course"]): str(fold["id"]) for fold in folds}, words)
     statuses = [str(facts.get("status")) for facts in every]
@@ -163,7 +162,7 @@ def _folds(
     return folds
 
 
-def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> dict[str, Any]:
+def _lecture(facts: Facts, words: Wording) -> dict[str, Any]:
     none = words("units.none")
     status = str(facts.get("status"))
     failed = status == "failed"
@@ -173,9 +172,7 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
     scored, whole = int(facts.get("seconds_scored") or 0), seconds + missing_s(facts)
     share = None if presence or not seconds else scored / whole
     people, mean = facts.get("people_median"), facts.get("engagement_mean")
-    pace = facts.get("words_per_minute")
-    moments = moments_by_id.get(str(facts.get("recording_id")), 0)
-    looked = share is not None and not failed and mean is not None and _can_have_moments(facts)
+    pace, moments = facts.get("words_per_minute"), facts.get("moments")
     return {
         "name": _name(facts, words),
         "page": safe_address(facts.get("page")),
@@ -186,24 +183,13 @@ def _lecture(facts: Facts, moments_by_id: Mapping[str, int], words: Wording) -> 
         "people": words.about(people) if people is not None and not failed else none,
         "index": _index(facts, words) if mean is not None and not failed else none,
         "reason": clean(str(facts.get("error_message") or ""), _LONGEST_REASON),
-        "moments": words.whole(moments) if moments or looked else none,
+        "moments": words.whole(moments) if moments is not None else none,
         "pace": words.whole(pace) if pace is not None and not failed else none,
         "status": status,
         "status_name": words.table("status").get(status, status),
         "presence": presence,
         "synthetic": bool(facts.get("synthetic")),
     }
-
-
-def _can_have_moments(facts: Facts) -> bool:
-    """Say whether a lecture is long enough and has enough people for any moment to be looked for.
-
-    Whether they were there at the same time, its page tells; ``recordings`` does not.
-    """
-    least = max(int(facts.get("min_group") or 1), FEWEST_PEOPLE)
-    shortest_s = min(WIDTHS_S) + GUARD_S + LEAST_AROUND_S
-    seconds, most = int(facts.get("seconds") or 0), int(facts.get("people_max") or 0)
-    return seconds >= shortest_s and most >= least
 
 
 def _index(facts: Facts, words: Wording) -> str:

@@ -93,11 +93,9 @@ def write_index(store: Store, settings: Settings) -> Path:
         ["course", "started_at", "source_name"], na_position="first", ignore_index=True
     )
     frame["page"] = links(store, frame)
-    moments = store.counts("moments")
     night = store.last_night()
     html = report.index_page(
         frame,
-        moments_by_id=moments,
         last_night=night and night.worked_on,
         night_at=night.ended_at if night else "",
         kept_days=settings.retention.days,

@@ -182,7 +182,6 @@ def _figures(story: Story) -> dict[str, Any]:
 def index_page(
     recordings: pd.DataFrame,
     *,
-    moments_by_id: Mapping[str, int],
     last_night: Sequence[str] | None = None,
     night_at: str = "",
     kept_days: int | None = None,
@@ -193,7 +192,6 @@ def index_page(
     Args:
         recordings: rows of ``recordings`` with ``course``, ``month`` and ``page`` (address
             relative to the index, or None) added.
-        moments_by_id: number of moments of each recording that has any.
         last_night: ids of the recordings worked on in the last run, in its order; None if there
             was no run yet. One that is not among the rows any more is not shown.
         night_at: when that run ended, ISO 8601.
@@ -201,7 +199,7 @@ def index_page(
         text: what it is written in; English and UTC by default.
     """
     text = text or words()
-    values = overview.index(recordings, moments_by_id, last_night, text)
+    values = overview.index(recordings, last_night, text)
     kept = kept_days and text("index.retention_days", n=kept_days)
     values["retention"] = kept or text("index.retention")
     values["night_at"] = text.date(datetime.fromisoformat(night_at)) if night_at else ""

@@ -163,8 +163,14 @@ def faces(
     )
 
 
-def tracks(recording_id: str, people: People) -> pa.Table:
-    """Return the tracks table of per-person mode."""
+def tracks(recording_id: str, people: People, values: Seconds) -> pa.Table:
+    """Return the tracks table of per-person mode.
+
+    Args:
+        recording_id: of the recording.
+        people: what each track showed.
+        values: of the class; a second that is withheld there counts as scored for nobody.
+    """
     n, length = people.visible.shape
     return _table(
         "tracks",
@@ -174,7 +180,7 @@ def tracks(recording_id: str, people: People) -> pa.Table:
             "first_second": people.visible.argmax(axis=1),
             "last_second": length - 1 - people.visible[:, ::-1].argmax(axis=1),
             "seconds_visible": people.visible.sum(axis=1),
-            "seconds_scored": people.scored.sum(axis=1),
+            "seconds_scored": (people.scored & ~values.suppressed).sum(axis=1),
         },
     )
 
@@ -202,18 +208,21 @@ def summary(
         tracks: of these faces.
         people: the same by track and second.
         settings: all settings.
-        presence: whether expressions were not read; a second can then have values of facing only.
+        presence: whether expressions were not read; then a second with enough people has values.
         left_out: ``(n,)`` which seconds were left out before anybody looked; None for none.
     """
     looked_at = values.frames > 0
     visible = values.faces[looked_at if left_out is None else looked_at & ~left_out]
     height = observations.faces.box[:, 3]
+    # As summary.STATES has it, and with it every page.
+    enough = (values.faces > 0) & ~values.suppressed
+    scored = enough if presence else np.isfinite(values.engagement)
     return {
         "decode_failures": observations.decode_failures,
         "duration_s_from_content": observations.content_end_s,
         "layout_changes": len(tracks.layout_changes),
         "seconds": len(values.faces),
-        "seconds_scored": int(np.isfinite(values.facing if presence else values.probs[:, 0]).sum()),
+        "seconds_scored": int(scored.sum()),
         "seconds_suppressed": int(values.suppressed.sum()),
         "seconds_without_frames": int((values.frames == 0).sum()),
         "people_median": float(np.median(visible)) if len(visible) else None,

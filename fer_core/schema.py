@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fer_core.records import EMOTIONS
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Raised with every change of a column; a table of another version is computed again."""
 
 
@@ -60,7 +60,12 @@ SECONDS: Final = _schema(
         )
         for name in EMOTIONS
     ),
-    Column("uncertain", pa.float32(), "share of the people visible who were not scored", True),
+    Column(
+        "uncertain",
+        pa.float32(),
+        "share of the people visible who were not scored; NULL if they are fewer than the minimum",
+        True,
+    ),
     Column("facing", pa.float32(), "mean of how directly people face the camera, 0 to 1", True),
     Column(
         "engagement",
@@ -72,7 +77,9 @@ SECONDS: Final = _schema(
     Column("engagement_low", pa.float32(), "2.5 % end of its interval (resampled people)", True),
     Column("engagement_high", pa.float32(), "97.5 % end of its interval", True),
     Column(
-        "suppressed", pa.bool_(), "true where values are withheld: fewer people than the minimum"
+        "suppressed",
+        pa.bool_(),
+        "true where values are withheld: fewer people than the minimum visible or scored",
     ),
     Column("left_out", pa.bool_(), "true where the whole picture was excluded"),
 )
@@ -141,7 +148,11 @@ RECORDINGS: Final = _schema(
     Column("layout_changes", pa.int32(), "times the arrangement of the people changed"),
     Column("slide_changes", pa.int32(), "times a still picture beside the people changed"),
     Column("seconds", pa.int32(), "rows in the seconds table"),
-    Column("seconds_scored", pa.int32(), "seconds with values: enough people, not suppressed"),
+    Column(
+        "seconds_scored",
+        pa.int32(),
+        "seconds with values: an engagement index; in presence mode enough people visible",
+    ),
     Column("seconds_suppressed", pa.int32(), "seconds withheld: fewer people than the minimum"),
     Column("seconds_left_out", pa.int32(), "seconds of which the whole picture was excluded"),
     Column(
@@ -165,6 +176,12 @@ RECORDINGS: Final = _schema(
     Column("engagement_mean", pa.float32(), "mean engagement over the seconds that have one", True),
     Column("engagement_mean_low", pa.float32(), "2.5 % end of its interval", True),
     Column("engagement_mean_high", pa.float32(), "97.5 % end of its interval", True),
+    Column(
+        "moments",
+        pa.int16(),
+        "moments found, also if deleted since; NULL where there was too little to compare",
+        True,
+    ),
     Column("transcript_sha256", pa.string(), "sha256 of the transcript beside it", True),
     Column("words_per_minute", pa.float32(), "by the transcript, while somebody spoke", True),
     Column("settings_hash", pa.string(), "hash of every setting that changes a result"),
@@ -215,7 +232,7 @@ TRACKS: Final = _schema(
     Column("first_second", pa.int32(), "first second seen"),
     Column("last_second", pa.int32(), "last second seen"),
     Column("seconds_visible", pa.int32(), "seconds in which the person was visible"),
-    Column("seconds_scored", pa.int32(), "seconds in which the expression could be read"),
+    Column("seconds_scored", pa.int32(), "seconds with a face that counts in the seconds table"),
 )
 
 TABLES: Final[dict[str, pa.Schema]] = {

@@ -147,6 +147,7 @@ def minute(story: Story) -> dict[str, Any]:
         "moments": [_moment(story, *numbered) for numbered in enumerate(story.moments, start=1)],
         "heading": words("minute.moments", n=len(story.moments)),
         "outcome": story.outcome,
+        "gone": words("minute.gone", n=int(story.facts.get("moments") or 0)),
     }
 
 
@@ -225,7 +226,7 @@ def _headline(story: Story) -> list[dict[str, Any]]:
             }
         )
     if lecture.has("groups"):
-        text = share_texts(words, GROUPS, lecture.means("groups").tolist())
+        text = share_texts(words, GROUPS, lecture.shares().tolist())
         parts = words(
             "minute.seen_parts",
             happy=text["happy"],

@@ -11,6 +11,7 @@ Every write goes beside its target, is flushed, read back and moved into place; 
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import re
 import shutil
@@ -69,12 +70,17 @@ class Worked:
 
 
 def _encoded(course: str) -> str:
-    """Percent-encode a course; one too long for a folder's name loses its end."""
+    """Percent-encode a course; one too long for a folder's name ends in its hash instead."""
     encoded = quote(course, safe=" ", errors="replace")
-    while len(encoded) > _LONGEST_COURSE_BYTES:
+    if len(encoded) <= _LONGEST_COURSE_BYTES:
+        return encoded
+    # Two sections of a class often differ in their last letter only.
+    digest = hashlib.sha256(course.encode("utf-8", "backslashreplace")).hexdigest()
+    end = f"~{digest[:8]}"
+    while len(encoded) + len(end) > _LONGEST_COURSE_BYTES:
         course = course[:-1]
         encoded = quote(course, safe=" ", errors="replace")
-    return encoded
+    return encoded + end
 
 
 class Store:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 import pandas as pd
 
-from fer_core.moments import FEWEST_PEOPLE, Moment
+from fer_core.moments import Moment
 from fer_core.summary import Lecture
 from fer_core.transcript import Transcript
 from fer_core.wording import Wording, clean, rounded_parts
@@ -72,14 +72,18 @@ class Story:
     def outcome(self) -> str:
         """Return what came of looking for moments.
 
-        They were found, or none of them was; or there was too little to compare, or no index.
+        They were found, and may be gone by now; or none of them was; or there was too little to
+        compare, or no index.
         """
         if self.moments:
             return "found"
         if self.presence or not self.lecture.has("engagement"):
             return "not_looked"
-        least = max(int(self.facts.get("min_group") or 1), FEWEST_PEOPLE)
-        return "none" if self.lecture.can_be_compared(least) else "too_little"
+        # An empty table does not say why it is empty; the recording's row does.
+        count = self.facts.get("moments")
+        if count is None:
+            return "too_little"
+        return "gone" if count else "none"
 
     def href(self, second: int) -> str | None:
         """Return the address of a second of the recording, or None if there is none."""

@@ -14,14 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_core.moments import (
-    AROUND_S,
-    GUARD_S,
-    LEAST_AROUND_S,
-    LEAST_SHARE,
-    STEP_S,
-    WIDTHS_S,
-)
 from fer_core.records import EMOTIONS
 from fer_core.svg import FloatArray, runs
 
@@ -117,6 +109,7 @@ class Lecture:
         state: index of ``STATES``.
         probs: ``(n, 7)`` in the order of ``EMOTIONS``.
         groups: ``(n, 4)`` shares of the people visible, in the order of ``GROUPS``.
+        uncertain: the last of these, also where expressions are withheld since few could be read.
     """
 
     frames: FloatArray
@@ -129,6 +122,7 @@ class Lecture:
     facing: FloatArray
     probs: FloatArray
     groups: FloatArray
+    uncertain: FloatArray
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -183,6 +177,7 @@ class Lecture:
             column("facing"),
             probs,
             groups,
+            uncertain,
         )
 
     def count(self, state: str) -> int:
@@ -201,6 +196,15 @@ class Lecture:
         """Return the means of ``groups``, ``(4,)``, or ``probs``, ``(7,)``; NaN if none has any."""
         return _mean(getattr(self, name))
 
+    def shares(self) -> FloatArray:
+        """Return the shares of ``GROUPS`` in the whole lecture, ``(4,)``; NaN if none is known.
+
+        ``uncertain`` is the mean of all seconds that have it. What is left is split as it was where
+        expressions are told, or hardly readable seconds would make a class look well read.
+        """
+        read, unread = _mean(self.groups)[:-1], _mean(self.uncertain)
+        return np.append(read * (1 - unread) / max(float(read.sum()), 1e-9), unread)
+
     def people(self) -> FloatArray:
         """Return people visible in the ``m`` seconds with a picture not left out, ``(m,)``."""
         return self.faces[self.looked_at()]
@@ -209,25 +213,6 @@ class Lecture:
         """Return which seconds have a picture that was not left out, ``(n,)``."""
         # Where the picture was left out, nobody looked: that is not an empty room.
         return (self.frames > 0) & (self.state != STATES.index("left_out"))
-
-    def can_be_compared(self, least: int) -> bool:
-        """Say whether any stretch has enough people in it and around it to look for moments.
-
-        Args:
-            least: fewest people who have to be read in both.
-        """
-        # As moments.find pairs people, supposing that it is always the same ones who are read.
-        read = (self.scored >= least) & ~np.isnan(self.engagement)
-        sums, n, width = np.concatenate([[0], np.cumsum(read)]), len(self), min(WIDTHS_S)
-        start = np.arange(0, n - width + 1, STEP_S)
-
-        def within(margin: int) -> NDArray[np.int64]:
-            ends = np.minimum(start + width + margin, n)
-            return sums[ends] - sums[np.maximum(start - margin, 0)]
-
-        around = within(GUARD_S + AROUND_S) - within(GUARD_S)
-        enough = (within(0) >= LEAST_SHARE * width) & (around >= LEAST_AROUND_S)
-        return bool(enough.any())
 
     def parts(self, weights: dict[str, float]) -> FloatArray:
         """Return what neutral, smiling and the other expressions add to the mean index, ``(3,)``.

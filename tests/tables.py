@@ -175,6 +175,7 @@ def recording(table: pd.DataFrame, seed: int = 1, **changes: Any) -> dict[str, A
         "engagement_variant": "expression",
         "engagement_weights": json.dumps(WEIGHTS),
         **dict(zip(MEAN, _mean_with_interval(engagement), strict=True)),
+        "moments": 0 if engagement.notna().any() else None,
         "settings_hash": "0123456789abcdef",
         "model": "small-cnn",
         "model_sha256": "a" * 64,
@@ -212,6 +213,7 @@ def recordings(count: int, seed: int = 1, courses: int = 4) -> pd.DataFrame:
                 "seconds_scored": int(random.integers(0, 3000)),
                 "people_median": float(random.integers(5, 30)),
                 **dict(zip(MEAN, means, strict=True)),
+                "moments": None if failed else 0,
                 "layout": str(random.choice(["gallery", "gallery", "gallery", "speaker"])),
             }
         )
@@ -286,7 +288,7 @@ def spoken(n: int = 600, seed: int = 1) -> Transcript:
 def material(seed: int = 1, n: int = 600, *, people: int = 12, **changes: Any) -> Material:
     """Make everything that the page of a lecture can be drawn from, the optional parts too."""
     rows = seconds(seed, n, people=people)
-    row = recording(rows, seed, **changes)
+    row = recording(rows, seed, **{"moments": 3} | changes)
     return Material(
         row,
         rows,

@@ -103,7 +103,6 @@ class Site:
         self.index.write_text(
             report.index_page(
                 rows,
-                moments_by_id={},
                 last_night=list(rows["recording_id"][:5]),
                 night_at="2026-11-04T02:40:00+00:00",
             ),

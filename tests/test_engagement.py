@@ -52,7 +52,7 @@ def expected(seen: Observations, who: list[int], settings: Settings) -> list[dic
         ]
         row = dict.fromkeys(VALUES) | {"faces": len(here), "faces_scored": len(read)}
         row["suppressed"] = 0 < len(here) < least or 0 < len(read) < least
-        if here and not row["suppressed"]:
+        if here and len(here) >= least:
             row["uncertain"] = 1 - len(read) / len(here)
         if len(here) >= least and not row["suppressed"]:
             row["facing"] = 1.0
@@ -126,7 +126,7 @@ def assert_sound(found: Seconds, seen: Observations, seconds: int, least: int):
                     continue
                 assert np.isnan(getattr(found, name)[second]).all(), (second, name)
         if found.suppressed[second]:
-            for name in VALUES:
+            for name in set(VALUES) - {"uncertain"}:
                 assert np.isnan(getattr(found, name)[second]).all(), (second, name)
         if not pictures:
             assert not found.suppressed[second]
@@ -169,8 +169,9 @@ def test_a_layout_change_within_a_second_does_not_double_a_small_group(rate_hz, 
     assert found.faces.tolist() == [people] * 3
     assert found.faces_scored.tolist() == [clear] * 3
     assert found.suppressed.all()
-    for name in VALUES:
+    for name in set(VALUES) - {"uncertain"}:
         assert np.isnan(getattr(found, name)).all(), name
+    assert np.isnan(found.uncertain).all() == (people < 5)
 
 
 def test_people_who_take_turns_are_no_group():
@@ -220,6 +221,33 @@ def test_faces_that_were_never_read_give_presence_but_no_expression():
     assert found.uncertain[0] == 1
     assert np.isnan(found.probs).all()
     assert np.isnan(found.engagement).all()
+
+
+@pytest.mark.parametrize(
+    ("people", "scored", "suppressed", "uncertain"),
+    [
+        (9, 9, False, 0),
+        (9, 5, False, 4 / 9),
+        (9, 4, True, 5 / 9),
+        (9, 0, False, 1),
+        (4, 4, True, None),
+    ],
+)
+def test_the_share_that_could_not_be_read_is_told_wherever_enough_were_visible(
+    people, scored, suppressed, uncertain
+):
+    read = factories.probs(["happy"] * people)
+    read[scored:] = 1 / 7
+    found = measured(
+        factories.observations(factories.faces(people, read=read), seconds=1),
+        factories.settings(privacy={"min_group": 5}, engagement=QUICK),
+    )
+    assert found.suppressed[0] == suppressed
+    assert np.isnan(found.probs[0]).all() == (scored < 5)
+    if uncertain is None:
+        assert np.isnan(found.uncertain[0])
+    else:
+        assert found.uncertain[0] == pytest.approx(uncertain)
 
 
 @pytest.mark.parametrize(("scored", "given_"), [(5, True), (4, False)])

@@ -178,6 +178,11 @@ def test_the_page_shows_the_laugh_and_the_absence_when_they_were(core, truth):
     assert "8 to 9" in finding
 
 
+def test_the_row_counts_the_moments_that_were_found(core):
+    (count,) = pd.read_parquet(core[1] / "tables" / "recordings")["moments"]
+    assert count == len(pd.read_parquet(core[1] / "tables" / "moments"))
+
+
 def test_the_example_has_no_slide_and_no_new_layout(core):
     marks = pd.read_parquet(core[1] / "tables" / "marks")
     assert marks.empty

@@ -55,7 +55,7 @@ def test_a_recording_that_is_cut_off_does_not_claim_to_be_whole() -> None:
     assert "It was read up to 01:31, but declares 2\u00a0min 30\u00a0s" in notice
     assert "gap" not in notice
     rows = tables.recordings(1).assign(**cut, seconds=91, seconds_scored=91)
-    index = pages.check(report.index_page(rows, moments_by_id={}))
+    index = pages.check(report.index_page(rows))
     assert "61\u00a0%" in section(index, "all")
 
 
@@ -82,6 +82,24 @@ def test_withheld_is_also_where_enough_were_seen_but_too_few_could_be_read() -> 
     present = read(few, mode="presence")
     assert "withheld (fewer than 5 people seen)" in section(present, "minute")
     assert "fewer were seen are withheld" in section(present, "notice")
+
+
+def test_seconds_in_which_few_could_be_read_count_as_uncertain() -> None:
+    seconds = tables.seconds(1, 60, people=12, gaps=False)
+    seconds["faces"], seconds["faces_scored"], seconds["uncertain"] = 9, 9, 0.0
+    expressions = [f"p_{name}" for name in EMOTIONS]
+    seconds[expressions] = 0.0
+    seconds["p_neutral"], seconds["p_happy"] = 0.8, 0.2
+    # A third of the time 3 of 9 are read: two thirds of a third, 22 %, are uncertain in all.
+    seconds.loc[40:, [*expressions, "engagement", "engagement_low", "engagement_high"]] = None
+    seconds.loc[40:, ["faces_scored", "uncertain", "suppressed"]] = [3, 6 / 9, True]
+    root = read(seconds)
+
+    # Of the other 78 %, four fifths are neutral and a fifth smiles.
+    tile = "62\u00a0% smiling 16\u00a0% · other 0\u00a0% · uncertain 22\u00a0%"
+    assert tile in section(root, "minute")
+    finding = pages.text_of(pages.by_id(root, "groups-finding"))
+    assert "Neutral expression 62\u00a0%, smiling 16\u00a0%" in finding
 
 
 def test_a_length_is_the_same_wherever_it_stands() -> None:

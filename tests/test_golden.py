@@ -31,8 +31,8 @@ def index() -> str:
     rows = tables.recordings(8, courses=2)
     night = list(rows["recording_id"][-3:])
     ended = "2026-11-12T02:40:00+00:00"
-    counts = {str(rows["recording_id"][0]): 2}
-    return report.index_page(rows, moments_by_id=counts, last_night=night, night_at=ended)
+    rows.loc[0, "moments"] = 2
+    return report.index_page(rows, last_night=night, night_at=ended)
 
 
 @pytest.mark.parametrize("draw", [lecture, index])

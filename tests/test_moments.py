@@ -94,9 +94,10 @@ def find(
     shown: NDArray[np.bool_] | None = None,
     min_group: int = 5,
 ) -> list[Moment]:
-    return moments.find(
+    found = moments.find(
         index, changes=changes, shown=shown, settings=ENGAGEMENT, min_group=min_group
     )
+    return found or []
 
 
 def is_at(moment: Moment, start: int) -> bool:
@@ -246,6 +247,31 @@ def test_four_people_are_too_few_whatever_the_minimum_group() -> None:
     for min_group in (1, 4, 5):
         assert find(index[:4], min_group=min_group) == []
     assert find(index, min_group=9) == []
+
+
+@pytest.mark.parametrize(
+    ("people", "seconds", "min_group", "looked"),
+    [
+        (12, 94, 5, False),  # 30 s, 5 s beside it and 60 s around it
+        (12, 95, 5, True),
+        (4, 600, 1, False),
+        (5, 600, 1, True),
+        (12, 600, 12, True),
+        (12, 600, 13, False),
+    ],
+)
+def test_where_nothing_could_be_compared_there_is_no_answer(
+    people: int, seconds: int, min_group: int, looked: bool
+) -> None:
+    index = np.full((people, seconds), 0.5, np.float32)
+    found = moments.find(index, settings=ENGAGEMENT, min_group=min_group)
+    assert found == ([] if looked else None)
+
+
+def test_people_who_are_never_there_before_and_after_cannot_be_compared() -> None:
+    index = np.full((10, 95), np.nan, np.float32)
+    index[:5, :31], index[5:, 31:] = 0.5, 0.5
+    assert moments.find(index, settings=ENGAGEMENT, min_group=5) is None
 
 
 def test_one_person_who_changes_is_no_moment() -> None:

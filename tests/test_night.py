@@ -1,6 +1,5 @@
 """A night over an inbox with faults in it: clear sentences, right exit codes, the rest is done."""
 
-import json
 import os
 from fractions import Fraction
 
@@ -187,41 +186,6 @@ def test_the_same_content_under_two_names_is_done_once(command, inbox, tmp_path)
     assert code == 0
     assert len(Store(tmp_path / "out").all("recordings")) == 1
     assert "Same content as" in out
-
-
-def test_where_no_picture_came_for_long_there_is_a_gap(command, inbox, tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREPULSE_SAMPLING__STALE_S", "3")
-    (inbox / "good.mp4").unlink()
-    times = (*clips.steady(Fraction(5), 4), *(12 + time for time in clips.steady(Fraction(5), 4)))
-    clips.write_clip(inbox / "paused.mp4", times)
-    assert night(command, inbox, tmp_path)[0] == 0
-    store = Store(tmp_path / "out")
-    (row,) = store.all("recordings").to_dict("records")
-    assert (row["status"], row["seconds"], row["seconds_without_frames"]) == ("done", 16, 5)
-    # The last picture before the pause is of 3.8 s.
-    seconds = store.read("seconds", row["recording_id"])
-    assert seconds["frames"].tolist() == [1] * 7 + [0] * 5 + [1] * 4
-
-
-def test_what_a_second_copy_leaves_out_is_left_out(command, inbox, tmp_path):
-    copy = inbox / "copy.mp4"
-    copy.write_bytes((inbox / "good.mp4").read_bytes())
-    left_out = 'exclude = [{ what = "opt-out", area = [0.0, 0.0, 0.5, 0.5] }]'
-    copy.with_suffix(".toml").write_text(left_out, encoding="utf-8")
-    night(command, inbox, tmp_path)
-    night(command, inbox, tmp_path)
-    (row,) = Store(tmp_path / "out").all("recordings").to_dict("records")
-    assert json.loads(row["exclusions"])[0]["area"] == [0, 0, 0.5, 0.5]
-    code, out, _ = night(command, inbox, tmp_path)
-    assert code == 0
-    assert out.count("skipped") == 2
-    # Both leave out something else: neither is passed over in silence.
-    other = 'exclude = [{ what = "opt-out", area = [0.5, 0.5, 1.0, 1.0] }]'
-    (inbox / "good.toml").write_text(other, encoding="utf-8")
-    code, out, _ = night(command, inbox, tmp_path)
-    assert code == 1
-    assert "leaves out other parts" in out
-    assert rows(tmp_path)["copy.mp4"] == "done"
 
 
 def test_force_does_it_again(command, inbox, tmp_path):

@@ -13,6 +13,7 @@ from fer_core.errors import InputError
 from fer_core.records import Chapter, Faces
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
+from fer_core.summary import Lecture
 from fer_core.track import link
 from tests import factories
 from tests.factories import examples
@@ -65,12 +66,24 @@ def test_the_faces_and_tracks_tables_of_per_person_mode():
     assert faces.num_rows == len(seen.faces) == 5 * 8 + 4
     assert faces["second"].to_pylist() == [s // 2 for s in seen.faces.sample.tolist()]
     assert sum(faces["scored"].to_pylist()) == int(people.face_scored.sum())
-    table = rows.tracks(ID, people).to_pylist()
+    table = rows.tracks(ID, people, values).to_pylist()
     (gone,) = [row for row in table if row["last_second"] == 1]
     assert (gone["first_second"], gone["seconds_visible"]) == (0, 2)
     assert [row["track"] for row in table] == list(range(6))
     assert sum(row["seconds_visible"] for row in table) == int(values.faces.sum())
     assert sum(row["seconds_scored"] for row in table) == int(values.faces_scored.sum())
+
+
+def test_a_second_that_is_withheld_counts_as_scored_for_no_track():
+    settings = factories.settings(engagement={"replicates": 100}, privacy={"min_group": 5})
+    # Two of six leave after 6 of 9 seconds: the other four are alone in the last three.
+    seen = factories.lesson(2, people=6, seconds=9, leaves={0: 6, 1: 6}, unreadable=0).observations
+    values, tracks, people = worked_out(seen, settings)
+    table = rows.tracks(ID, people, values).to_pylist()
+    assert sorted(row["seconds_visible"] for row in table) == [6, 6, 9, 9, 9, 9]
+    assert [row["seconds_scored"] for row in table] == [6] * 6
+    faces = rows.faces(ID, seen, tracks, people, values).to_pylist()
+    assert len({(row["track"], row["second"]) for row in faces if row["scored"]}) == 36
 
 
 def test_what_the_class_s_row_withholds_is_in_no_face_s_row():
@@ -105,6 +118,32 @@ def test_the_summary_counts_what_the_tables_hold():
     assert row["engagement_mean"] == pytest.approx(table["engagement"].mean(), abs=1e-6)
     assert row["face_height_px_p10"] == row["face_height_px_p90"] == 64
     assert json.loads(row["engagement_weights"]) == settings.engagement.weights
+
+
+def test_seconds_with_values_are_those_a_page_counts():
+    five, seven = factories.faces(5, height_px=80), factories.faces(7, height_px=20)
+    settings = factories.settings(
+        engagement={"replicates": 100, "min_coverage": 0.5}, privacy={"min_group": 5}
+    )
+    four, one = factories.faces(4, height_px=80), factories.faces(1, height_px=20)
+    for faces, presence, expected in (
+        (Faces.concat([five, seven]), False, 0),  # expressions of 5 of 12: too few for an index
+        (five, False, 1),
+        (four, False, 0),
+        (
+            Faces.concat([four, one]),
+            True,
+            1,
+        ),  # 5 are there, 4 so large that it shows where they look
+        (four, True, 0),
+    ):
+        if presence:
+            faces.probs[:] = np.nan
+        seen = factories.observations(faces, seconds=1)
+        values, tracks, people = worked_out(seen, settings)
+        row = rows.summary(values, seen, tracks, people, settings, presence=presence)
+        page = Lecture.of(rows.seconds(ID, START, values).to_pandas(), presence=presence)
+        assert row["seconds_scored"] == page.count("values") == expected
 
 
 def test_a_summary_of_nobody_is_null_where_nothing_was_measured():

@@ -63,7 +63,6 @@ def show_library() -> str:
     night = here.store.last_night()
     values = overview.index(
         _matching(every, search, status),
-        here.store.counts("moments"),
         night.worked_on if night and not (search or status) else (),
         text,
     )
@@ -149,7 +148,6 @@ def recordings_found(store: Store, search: str, status: str) -> list[RecordingSh
         search: part of a title, course or file name; empty for all.
         status: only those; empty for all.
     """
-    moments = store.counts("moments")
     found = _matching(_frame(store), search, status)
     found = found.sort_values("started_at", ascending=False, na_position="last")
     return [
@@ -162,7 +160,7 @@ def recordings_found(store: Store, search: str, status: str) -> list[RecordingSh
             reason=_reason(facts),
             duration_s=facts["duration_s_from_content"],
             people_median=facts["people_median"],
-            moments=moments.get(str(facts["recording_id"]), 0),
+            moments=facts["moments"],
             report=facts["page"],
         )
         for facts in map(facts_of, found.to_dict("records"))

@@ -87,7 +87,9 @@ class RecordingShape(BaseModel):
     reason: str | None
     duration_s: float | None
     people_median: float | None
-    moments: int
+    moments: int | None = Field(
+        description="Moments found; null where there was too little to compare."
+    )
     report: str | None
 
 
