@@ -42,6 +42,8 @@ _AS_TEXT: Final = frozenset(
     }
 )
 
+_PATH: Final = r"""(^|[^\w./])/(?:[^\s/'"]+/)+[^\s/'"]*"""
+
 _WHOLE: Final = pa.decimal128(38, 0)
 """As what whole numbers of 128 bits come, such as every sum of whole numbers."""
 
@@ -51,6 +53,7 @@ _ROWS_AT_ONCE: Final = 10_000
 def connect(
     store: Store,
     hidden: Mapping[str, frozenset[str]] | None = None,
+    pathless: Mapping[str, frozenset[str]] | None = None,
     **limits: str | int,
 ) -> duckdb.DuckDBPyConnection:
     """Open a database in memory with one view per table, columns ``course`` and ``month`` added.
@@ -61,6 +64,7 @@ def connect(
     Args:
         store: the dataset.
         hidden: columns that are not to be seen, by table.
+        pathless: columns of text that are to be seen without the absolute paths in it, by table.
         limits: settings of the database, such as ``threads`` and ``memory_limit``.
     """
     connection = duckdb.connect(":memory:", config=dict(limits))
@@ -69,7 +73,11 @@ def connect(
         for column in (hidden or {}).get(name, ()):
             at = table.schema.get_field_index(column)
             table = table.replace_schema(table.schema.remove(at))
-        connection.register(name, table)
+        texts = (pathless or {}).get(name)
+        if texts:
+            connection.from_arrow(table).project(_without_paths(texts)).create_view(name)
+        else:
+            connection.register(name, table)
     # Rows are handed over in memory, so DuckDB may be forbidden every file. Leave to read the
     # tables' folder would be leave to write there too: `copy … to` could replace a table.
     connection.execute("set enable_external_access = false")
@@ -181,6 +189,13 @@ def showable() -> Generator[None]:
             "There are values in the answer that cannot be shown, such as dates beyond 9999.",
             hint="Ask for them as text: select column::varchar.",
         ) from error
+
+
+def _without_paths(names: frozenset[str]) -> str:
+    """Return what is seen of a table: every column, the paths in some of them left out."""
+    pattern = _PATH.replace("'", "''")
+    kept = (f"regexp_replace({name}, '{pattern}', '\\1…', 'g') as {name}" for name in sorted(names))
+    return f"* replace ({', '.join(kept)})"
 
 
 def no_rows() -> QuestionError:

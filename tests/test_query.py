@@ -7,9 +7,10 @@ import duckdb
 import pytest
 
 from fer_core.errors import QuestionError
-from fer_core.query import ask, csv_lines, json_lines, rows_of
+from fer_core.query import answer_of, ask, connect, csv_lines, json_lines, rows_of
 from fer_core.schema import TABLES
 from fer_core.store import Place, Store
+from fer_core.web.asked import HIDDEN, PATHLESS
 from tests import factories
 
 
@@ -302,6 +303,33 @@ def test_columns_of_one_name_stay_apart(store):
 def test_a_value_that_nobody_can_show_is_told(store, sql):
     with pytest.raises(QuestionError, match="cannot be shown"):
         list(rows_of(ask(store, f"select {sql}")))
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("error_message as reason", "'…' is cut off; see … and a/b."),
+        ("list(error_message)", ["'…' is cut off; see … and a/b."]),
+        ("replace(error_message, '/', '|')", "'…' is cut off; see … and a|b."),
+        ("error_hint", "…"),
+        ("source_name", "1.mp4"),
+    ],
+)
+def test_an_earlier_row_s_paths_are_not_seen_where_they_are_to_be_left_out(tmp_path, sql, said):
+    store = Store(tmp_path / "out")
+    row = {
+        "error_message": "'/srv/secret/1.mp4' is cut off; see /var/log/x.log and a/b.",
+        "error_hint": "/srv/secret/1.toml",
+        "source_name": "1.mp4",
+    }
+    store.commit(Place("101", "2026-11", "0" * 16), factories.tables("0" * 16, **row), {})
+    connection = connect(store, HIDDEN, PATHLESS)
+    answer = answer_of(connection, f"select {sql} from recordings group by all")
+    assert list(rows_of(answer)) == [(said,)]
+    columns = [name for (name,) in rows(store, "select column_name from (describe recordings)")]
+    seen = connection.sql("describe recordings").fetchall()
+    assert [row[0] for row in seen] == [c for c in columns if c not in HIDDEN["recordings"]]
+    assert {name for (name,) in connection.sql("show tables").fetchall()} == set(TABLES)
 
 
 def test_nothing_is_written_beside_the_tables(store, tmp_path, monkeypatch):

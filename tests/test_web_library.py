@@ -18,7 +18,7 @@ import pytest
 
 from fer_core import audit, query
 from fer_core.store import Store
-from fer_core.web.asked import HIDDEN
+from fer_core.web.asked import HIDDEN, PATHLESS
 from tests import lectures, pages
 from tests.sites import Site, serving
 
@@ -218,7 +218,7 @@ FORBIDDEN = (
 
 @pytest.mark.parametrize("sql", FORBIDDEN)
 def test_no_question_reads_or_writes_a_file_or_a_secret(site: Site, sql: str):
-    connection = query.connect(Store(site.out), HIDDEN)
+    connection = query.connect(Store(site.out), HIDDEN, PATHLESS)
     before = {path for path in site.out.rglob("*") if path.is_file()}
 
     with pytest.raises(duckdb.Error):

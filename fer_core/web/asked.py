@@ -43,6 +43,9 @@ HIDDEN: Final = {
 }
 """Columns that tell about the machine and not about a lecture, by table."""
 
+PATHLESS: Final = {"recordings": frozenset({"error_message", "error_hint"})}
+"""Columns in which rows of an earlier version may name absolute paths, by table."""
+
 _THREADS: Final = 2
 
 
@@ -61,6 +64,7 @@ def answer_question(given: str) -> None:
         connection = query.connect(
             Store(Path(task["root"])),
             HIDDEN,
+            PATHLESS,
             threads=_THREADS,
             memory_limit=f"{task['memory_mb'] // 2}MB",
             temp_directory="",
