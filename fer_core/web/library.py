@@ -208,7 +208,7 @@ def night_now(store: Store) -> NightShape:
 
 
 def _frame(store: Store) -> pd.DataFrame:
-    frame = store.all("recordings", overview.COLUMNS)
+    frame = store.all("recordings", [*overview.COLUMNS, "duration_s_from_content"])
     links = pages.links(store, frame)
     frame["page"] = [f"/library/reports/{link}" if link else None for link in links]
     return frame
