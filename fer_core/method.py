@@ -37,7 +37,8 @@ def method(story: Story) -> dict[str, Any]:
         "limits": [words(f"method.limit_{name}") for name in limits],
         "accuracy": _accuracy(story),
         "provenance": _provenance(story),
-        "path": f"tables/seconds/*/*/{recording_id}.parquet",
+        # Nobody gets at tables that are deleted within the hour.
+        "path": "" if story.gone_at else f"tables/seconds/*/*/{recording_id}.parquet",
         "query": words(
             "method.query_presence" if story.presence else "method.query_command", id=recording_id
         ),
@@ -60,6 +61,14 @@ def _accuracy(story: Story) -> str:
     )
 
 
+def _kept_until(story: Story) -> str:
+    if story.gone_at:
+        return story.words("method.retention_gone", at=story.words.date(story.gone_at))
+    return (
+        story.kept_until.isoformat() if story.kept_until else story.words("method.retention_none")
+    )
+
+
 def _provenance(story: Story) -> Pairs:
     facts, words = story.facts, story.words
 
@@ -78,10 +87,7 @@ def _provenance(story: Story) -> Pairs:
         ),
         (words("method.detector"), f"{words('method.detector_value')}, {sha('detector_sha256')}"),
         (words("method.source"), source),
-        (
-            words("method.retention"),
-            story.kept_until.isoformat() if story.kept_until else words("method.retention_none"),
-        ),
+        (words("method.retention"), _kept_until(story)),
         (words("method.settings"), str(facts.get("settings_hash") or unknown)),
         (words("method.schema"), words("method.schema_value", n=str(facts.get("schema_version")))),
         (words("method.version"), str(facts.get("version") or unknown)),

@@ -39,8 +39,16 @@ def warm_up() -> None:
         importlib.import_module(f"fer_core.{module}")
 
 
-def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
+def write_lecture(
+    store: Store, recording_id: str, settings: Settings, kept_minutes: float | None = None
+) -> Path:
     """Draw one lecture's page and return its path.
+
+    Args:
+        store: the dataset.
+        recording_id: whose page.
+        settings: all settings.
+        kept_minutes: after how many minutes the whole dataset is deleted; None where it stays.
 
     Raises:
         ConfigError: no such recording.
@@ -68,6 +76,9 @@ def write_lecture(store: Store, recording_id: str, settings: Settings) -> Path:
         faces=None if faces.empty else faces,
         transcript=arrivals.spoken(address, settings, store.root, left_out) if address else None,
         kept_until=_kept_until(store, row, settings.retention.days),
+        gone_at=None
+        if kept_minutes is None
+        else datetime.now(UTC) + timedelta(minutes=kept_minutes),
         earlier=store.course(row["course"]),
     )
     html = report.lecture_page(

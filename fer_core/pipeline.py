@@ -53,6 +53,7 @@ def process_recording(
     force: bool = False,
     look_all: LookAll | None = None,
     runner: str = "core",
+    kept_minutes: float | None = None,
 ) -> Outcome:
     """Do one recording from file to committed tables and page.
 
@@ -62,6 +63,7 @@ def process_recording(
         force: do it again even if nothing has changed.
         look_all: works through the segments; ``in_threads`` by default.
         runner: who conducts, for the ``runs`` table.
+        kept_minutes: after how many minutes the whole dataset is deleted; None where it stays.
 
     Returns:
         How it ended; what is wrong with the recording itself is an outcome, not an exception.
@@ -95,7 +97,7 @@ def process_recording(
                     outcome = finish(
                         job, results, store, began=began, began_at=began_at, runner=runner
                     )
-        outcome = _with_page(outcome, store, settings)
+        outcome = _with_page(outcome, store, settings, kept_minutes)
     except (InputError, TransientError) as error:
         outcome = _failed(store, settings, source, error, retried=retried)
     except LecturePulseError:
@@ -190,7 +192,9 @@ def _gathered(
     return observations, sum((part for _, part in parts), checkpoint.Effort())
 
 
-def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
+def _with_page(
+    outcome: Outcome, store: Store, settings: Settings, kept_minutes: float | None = None
+) -> Outcome:
     """Draw the lecture's page: always after work, otherwise if it lacks or a transcript came."""
     recording_id = outcome.recording_id
     if recording_id is None:
@@ -211,7 +215,8 @@ def _with_page(outcome: Outcome, store: Store, settings: Settings) -> Outcome:
                     what = "the transcript" if spoken else "what is on record about it"
                     message = f"Nothing has changed but {what}: its page is drawn again."
                     outcome = replace(outcome, message=message)
-        return replace(outcome, page=pages.write_lecture(store, recording_id, settings))
+        page = pages.write_lecture(store, recording_id, settings, kept_minutes)
+        return replace(outcome, page=page)
     except LecturePulseError:
         raise
     except Exception as error:  # noqa: BLE001 - the tables are committed; only the picture is lost

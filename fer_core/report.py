@@ -69,6 +69,7 @@ class Material:
         faces: its rows of ``faces``, in per-person mode.
         transcript: what was said, if that is known.
         kept_until: the last day on which its tables and page are kept; None for no end.
+        gone_at: when all of it is deleted, tables and page, where that is a matter of minutes.
         earlier: rows of ``recordings`` of the same course, oldest first; later ones, failed ones
             and those that cannot be compared are left out when it is drawn.
     """
@@ -80,6 +81,7 @@ class Material:
     faces: pd.DataFrame | None = None
     transcript: Transcript | None = None
     kept_until: date | None = None
+    gone_at: datetime | None = None
     earlier: Sequence[Mapping[str, Any]] = ()
 
 
@@ -160,6 +162,7 @@ def _story(
         visits=[] if failed or faces is None else visits_of(faces),
         earlier=[facts_of(row) for row in material.earlier],
         kept_until=material.kept_until,
+        gone_at=material.gone_at,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -67,6 +67,7 @@ class Story:
     earlier: Sequence[Facts] = ()
     visits: Sequence[Visit] = ()
     kept_until: date | None = None
+    gone_at: datetime | None = None
 
     @property
     def outcome(self) -> str:

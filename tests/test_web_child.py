@@ -33,6 +33,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
             "path": str(tmp_path / "a.mp4"),
             "settings": cameras.settings(tmp_path / "out").model_dump(mode="json"),
             "limit_s": limit_s,
+            "kept_minutes": None,
             "parent": os.getppid(),
         }
         monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(task)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -255,6 +256,12 @@ def test_a_video_becomes_a_report_and_goes(site: Site, clip: bytes):
     assert pages.text_of(pages.by_id(root, "main"))
     # The file is gone, so nothing links to its seconds.
     assert "#t=" not in report.text and "gone:" not in report.text
+    # Nor are its tables there for anybody to ask.
+    assert "tables/seconds" not in report.text and "lecturepulse query" not in report.text
+    assert "no retention period" not in report.text and "then this page is deleted" in report.text
+    about = site.client.get(f"/try/videos/{job['id']}").text
+    told = re.search(r"the report will be on (.+)\.</p>", about)
+    assert told and told[1].endswith("UTC")
     assert not (site.out / "tables").exists()
 
     assert site.client.delete(f"/api/v1/videos/{job['id']}").status_code == 204

@@ -37,7 +37,8 @@ def work_on_video() -> None:
     """Work on one video; print the outcome as a line of JSON.
 
     Standard input tells which, as JSON: ``path``, ``settings``, ``limit_s`` that it may take once
-    the dataset is held, and ``parent``, the process that asks.
+    the dataset is held, ``parent``, the process that asks, and ``kept_minutes``, after which all
+    that comes of it is deleted; null where it is kept.
     """
     task: dict[str, Any] = json.load(sys.stdin)
     settings, path = Settings(**task["settings"]), Path(task["path"])
@@ -50,7 +51,9 @@ def work_on_video() -> None:
                 night = nights.work_through(
                     [path],
                     settings,
-                    lambda source: pipeline.process_recording(source, settings),
+                    lambda source: pipeline.process_recording(
+                        source, settings, kept_minutes=task["kept_minutes"]
+                    ),
                     publish,
                     remembered=False,  # one video is no night: the index goes on to tell of that
                 )

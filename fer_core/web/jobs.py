@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -175,6 +176,13 @@ class Jobs:
             recording_id=job.recording_id,
         )
 
+    def gone_at(self, job: VideoJob) -> datetime | None:
+        """Return when what came of a job is deleted; None while it runs, and where it is kept."""
+        if job.course or job.state not in _ENDED:
+            return None
+        ended_ago = timedelta(seconds=time.monotonic() - job.ended_s)
+        return datetime.now(UTC) - ended_ago + timedelta(minutes=self._settings.web.result_minutes)
+
     def _address(self, job: VideoJob) -> str | None:
         if job.page is None:
             return None
@@ -249,6 +257,7 @@ class Jobs:
             "path": str(job.path),
             "settings": self._settings_of(job),
             "limit_s": limit_s,
+            "kept_minutes": None if job.course else self._settings.web.result_minutes,
             "parent": os.getpid(),
         }
         program = process.our_python("-c", _PROGRAM)

@@ -52,10 +52,8 @@ def try_video() -> AnyResponse:
 def show_video(job_id: str) -> str:
     """Show how the work on a video goes, and its report when it is there."""
     jobs = common().jobs
-    job = jobs.shape(jobs.get(job_id))
-    return render_template(
-        "web/video.html.j2", job=job, result_minutes=common().settings.web.result_minutes
-    )
+    job = jobs.get(job_id)
+    return render_template("web/video.html.j2", job=jobs.shape(job), gone_at=jobs.gone_at(job))
 
 
 @blueprint.post("/try/videos/<job_id>/delete")

@@ -48,7 +48,9 @@
       const now = JSON.parse(event.data);
       if (now.state === "done") {
         events.close();
-        location.replace(now.report);
+        // What is deleted soon: this page says when, and deletes it at once.
+        if (now.keep) location.replace(now.report);
+        else location.reload();
       } else if (now.state !== "running" && now.state !== "waiting") {
         events.close();
         location.reload();
