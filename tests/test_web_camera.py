@@ -132,6 +132,22 @@ def test_recording_needs_consent(page: Any):
     assert page.locator("#start").is_visible() and not page.locator("#stage").is_visible()
 
 
+def test_a_double_click_leaves_no_camera_on(page: Any):
+    page.evaluate(
+        "() => { const media = navigator.mediaDevices, real = media.getUserMedia.bind(media);"
+        "window.lent = []; media.getUserMedia = async (wanted) => {"
+        "const stream = await real(wanted); window.lent.push(...stream.getTracks());"
+        "return stream; }; }"
+    )
+    page.locator("#start").evaluate("button => { button.click(); button.click(); }")
+    expect(page.locator("#people")).to_have_text(str(cameras.PEOPLE))
+    page.wait_for_function("window.lent.length === 2")
+    page.click("#stop")
+    expect(page.locator("#state")).to_have_text("Stopped.")
+
+    assert page.evaluate("window.lent.map(track => track.readyState)") == ["ended", "ended"]
+
+
 def test_one_too_many_waits_and_is_let_in(page: Any, chromium: Any, site: Site):
     taken = site.client.post("/api/v1/live").json()["view"]
     page.click("#start")

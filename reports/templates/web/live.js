@@ -12,6 +12,7 @@
   const WINDOW_S = 120, KEPT_MS = 5000;
   const frame = document.createElement("canvas");
   let live = null; // the view: its secret, its rate, what it shows
+  let turn = 0; // of starting and stopping: what was begun in an earlier one is given back, not shown
   let seconds = [], marks = [];
 
   const say = (text) => { if ($("state").textContent !== text) $("state").textContent = text; };
@@ -52,19 +53,31 @@
       return;
     }
     say("Asking for the camera …");
+    const asked = ++turn;
+    let stream;
     try {
       const wanted = { width: { ideal: 1280 }, height: { ideal: 720 } };
-      video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
+      stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
     } catch (error) {
-      say(WITHOUT_CAMERA[error.name] || "The camera cannot be started.");
+      if (turn === asked) say(WITHOUT_CAMERA[error.name] || "The camera cannot be started.");
       return;
     }
-    video.srcObject.getVideoTracks()[0].onended = () => stop("The camera was switched off.");
+    if (turn !== asked) { // a second click, or a file was chosen meanwhile
+      switchOff(stream);
+      return;
+    }
+    video.srcObject = stream;
+    stream.getVideoTracks()[0].onended = () => stop("The camera was switched off.");
     await watch();
+  }
+
+  function switchOff(stream) {
+    for (const track of stream.getTracks()) track.stop();
   }
 
   async function startFile(file) {
     if (!file) return;
+    turn += 1;
     video.srcObject = null;
     video.src = URL.createObjectURL(file);
     video.onended = () => stop("The video has ended.");
@@ -114,7 +127,8 @@
   async function stop(why = "Stopped.") {
     const mine = live;
     live = null;
-    if (video.srcObject) for (const track of video.srcObject.getTracks()) track.stop();
+    turn += 1;
+    if (video.srcObject) switchOff(video.srcObject);
     if (video.src) URL.revokeObjectURL(video.src);
     video.onended = video.onerror = video.srcObject = null;
     video.removeAttribute("src");
