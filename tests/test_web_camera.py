@@ -148,6 +148,27 @@ def test_a_double_click_leaves_no_camera_on(page: Any):
     assert page.evaluate("window.lent.map(track => track.readyState)") == ["ended", "ended"]
 
 
+def test_who_stops_while_it_starts_takes_no_place(page: Any, site: Site):
+    asked: list[Any] = []
+
+    def hold(route: Any) -> None:
+        asked.append(route)
+
+    page.route("**/api/v1/live", hold)
+    with page.expect_request("**/api/v1/live"):
+        page.click("#start")
+    page.click("#stop")
+    expect(page.locator("#state")).to_have_text("Stopped.")
+
+    with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+        asked[0].continue_()
+
+    other = site.client.post("/api/v1/live")
+    assert other.status_code == 201
+    site.client.delete(f"/api/v1/live/{other.json()['view']}")
+    assert page.locator("#start").is_visible() and not page.locator("#stage").is_visible()
+
+
 def test_one_too_many_waits_and_is_let_in(page: Any, chromium: Any, site: Site):
     taken = site.client.post("/api/v1/live").json()["view"]
     page.click("#start")

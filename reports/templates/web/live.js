@@ -88,13 +88,14 @@
   async function watch() {
     say("Starting …");
     showRunning(true);
+    const begun = turn;
     try {
       await video.play();
     } catch {
-      await stop("The browser cannot play this.");
+      if (turn === begun) await stop("The browser cannot play this.");
       return;
     }
-    const mine = await enter();
+    const mine = await enter(begun);
     if (!mine) return;
     seconds = []; marks = [];
     stage.hidden = $("gauges").hidden = $("faces").hidden = false;
@@ -107,12 +108,18 @@
     $("stop").hidden = !on;
   }
 
-  async function enter() {
-    while (video.srcObject || video.src) {
+  async function enter(begun) {
+    while (turn === begun) {
       try {
-        live = { ...await ask("POST", "/api/v1/live"), recording: null };
+        const given = await ask("POST", "/api/v1/live");
+        if (turn !== begun) { // stopped meanwhile: nobody would ever end this view
+          await leave(given.view);
+          return null;
+        }
+        live = { ...given, recording: null };
         return live;
       } catch (error) {
+        if (turn !== begun) return null;
         if (error.status !== 429) {
           await stop(error.message);
           return null;
@@ -138,8 +145,10 @@
     showRunning(false);
     say(why);
     if (mine?.recording) await endRecording(mine, true);
-    if (mine) await ask("DELETE", `/api/v1/live/${mine.view}`).catch(() => null);
+    if (mine) await leave(mine.view);
   }
+
+  const leave = (view) => ask("DELETE", `/api/v1/live/${view}`).catch(() => null);
 
   async function loop(mine) {
     let failures = 0;
