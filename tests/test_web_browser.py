@@ -147,7 +147,20 @@ def test_a_video_shows_its_progress_and_becomes_its_report(visit: Any, tmp_path:
     assert page.locator("#people .line").count() or page.locator("#curve .line").count()
     page.get_by_role("link", name="All lectures").click()
     page.get_by_role("button", name="Delete the report now").click()
-    page.wait_for_selector("#picture")
+    assert page.locator("#ended").inner_text() == "The report is deleted."
+
+
+def test_a_video_is_stopped_and_the_page_says_that_it_is_deleted(visit: Any, tmp_path: Path):
+    class_clip(tmp_path / "class.mp4", seconds=8)
+    page = visit("/")
+    page.set_input_files("#clip", tmp_path / "class.mp4")
+    page.get_by_role("button", name="Make its report").click()
+    page.wait_for_selector("progress")
+
+    page.get_by_role("button", name="Stop and delete it").click()
+
+    assert page.locator("#ended").inner_text() == "Stopped; the video is deleted."
+    assert page.locator("h1").inner_text() == "Try it before you trust it"
 
 
 def test_lectures_are_searched_and_their_reports_opened(visit: Any):
