@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fer_core.store import Store
 from tests import cameras, clips
 from tests.sites import Site, serving
 from tests.test_browser import FLAGS, barriers, find_chromium
@@ -115,7 +116,7 @@ def test_faces_are_drawn_the_chart_moves_and_a_recording_becomes_a_report(page: 
     expect(page.locator("#recorded")).to_have_text("Recording for “biology 101”.")
     assert int(page.get_attribute("#plot", "data-last")) > int(first)
     page.click("#end")
-    page.click("#report")
+    page.click("#aired a")
 
     page.wait_for_url(re.compile("/library/reports/biology"))
     assert "9 people" in page.locator("#minute").inner_text()
@@ -130,6 +131,50 @@ def test_recording_needs_consent(page: Any):
     page.click("#stop")
     expect(page.locator("#state")).to_have_text("Stopped.")
     assert page.locator("#start").is_visible() and not page.locator("#stage").is_visible()
+
+
+def record(page: Any, course: str) -> None:
+    page.fill("#course", course)
+    page.check("#consent")
+    page.click("#begin")
+    expect(page.locator("#recorded")).to_have_text(f"Recording for “{course}”.")
+
+
+def test_a_recording_that_waits_says_so_apart_from_the_next(page: Any, site: Site):
+    asked: list[str] = []
+    answers = iter([False, True])
+
+    def answer(dialog: Any) -> None:
+        asked.append(dialog.message)
+        if next(answers):
+            dialog.accept()
+        else:
+            dialog.dismiss()
+
+    page.on("dialog", answer)
+    leaving = (
+        "() => { const leaving = new Event('beforeunload', { cancelable: true });"
+        "dispatchEvent(leaving); return leaving.defaultPrevented; }"
+    )
+    start(page)
+    assert not page.evaluate(leaving)
+    with Store(site.out).writing():  # as a night would
+        record(page, "first")
+        expect(page.locator("#clock")).to_have_text("0:01")
+        page.click("#end")
+        waiting = "“first”: Kept, and waiting: Another run is writing to the dataset."
+        expect(page.locator("#aired li")).to_have_text([waiting])
+        record(page, "second")
+        expect(page.locator("#clock")).to_have_text("0:02")
+        assert page.locator("#recorded").inner_text() == "Recording for “second”."
+        assert page.evaluate(leaving)
+
+        page.click("#discard")
+        assert page.locator("#end").is_visible()
+        page.click("#discard")
+        expect(page.locator("#recorded")).to_have_text("Thrown away; nothing was kept.")
+    assert [message.split("?")[0] for message in asked] == ["Throw away what was recorded"] * 2
+    expect(page.locator("#aired li")).to_have_text(["“first”: Done. Open the report"])
 
 
 def test_a_double_click_leaves_no_camera_on(page: Any):

@@ -416,41 +416,50 @@
 
   async function endRecording(mine, keep) {
     if (!mine?.recording) return;
-    const kept = mine.recording;
+    const { recording, course } = mine;
     mine.recording = null;
     showRecording(false);
     $("consent").checked = false;
-    $("recorded").textContent = keep ? "Making the report …" : "Thrown away; nothing was kept.";
-    let told;
+    $("recorded").textContent = "Stopping …";
+    let told = null;
     try {
       told = await ask("DELETE", `/api/v1/live/${mine.view}/recording?keep=${keep}`);
     } catch (error) {
-      // The view may have ended: then what was seen is kept anyway.
-      if (error.status !== 404) { mine.recording = kept; showRecording(true); $("recorded").textContent = error.message; return; }
-      told = { recording_id: kept };
+      // A view that has ended, however, keeps what was seen.
+      if (error.status !== 404) {
+        mine.recording = recording;
+        showRecording(true);
+        $("recorded").textContent = error.message;
+        return;
+      }
     }
-    if (keep) await waitForReport(told.recording_id);
+    if (!mine.recording) $("recorded").textContent = told && !keep ? "Thrown away; nothing was kept." : "";
+    if (keep || !told) waitForReport(told ? told.recording_id : recording, course);
   }
 
-  async function waitForReport(recording) {
-    if (!recording) { $("recorded").textContent = "There was nothing to keep: no picture came."; return; }
+  // A line for each recording that has ended: one may wait while the next is made.
+  async function waitForReport(recording, course) {
+    const line = document.createElement("li");
+    const tell = (...said) => line.replaceChildren(`“${course}”: `, ...said);
+    $("aired").prepend(line);
+    if (!recording) { tell("There was nothing to keep: no picture came."); return; }
+    tell("Making the report …");
     for (;;) {
       const told = await ask("GET", `/api/v1/live/recordings/${recording}`).catch((error) => ({ state: "lost", error }));
       if (told.state === "done" && !told.report) {
-        $("recorded").textContent = "Done; the tables are there, but its page could not be drawn: see the server's log.";
+        tell("Done; the tables are there, but its page could not be drawn: see the server's log.");
         return;
       }
       if (told.state === "done") {
         const link = document.createElement("a");
         link.href = told.report;
-        link.id = "report";
         link.textContent = "Open the report";
-        $("recorded").replaceChildren("Done. ", link);
+        tell("Done. ", link);
         return;
       }
-      if (told.state === "failed") { $("recorded").textContent = "The report could not be made: see the server's log."; return; }
-      if (told.state === "lost") { $("recorded").textContent = told.error.message; return; }
-      $("recorded").textContent = told.waits_for ? `Kept, and waiting: ${told.waits_for}` : "Making the report …";
+      if (told.state === "failed") { tell("The report could not be made: see the server's log."); return; }
+      if (told.state === "lost") { tell(told.error.message); return; }
+      tell(told.waits_for ? `Kept, and waiting: ${told.waits_for}` : "Making the report …");
       await pause(1000);
     }
   }
@@ -461,7 +470,10 @@
   $("stop").addEventListener("click", () => stop());
   $("recording").addEventListener("submit", beginRecording);
   $("end").addEventListener("click", () => endRecording(live, true));
-  $("discard").addEventListener("click", () => endRecording(live, false));
+  $("discard").addEventListener("click", () => {
+    if (confirm("Throw away what was recorded? It cannot be got back.")) endRecording(live, false);
+  });
+  addEventListener("beforeunload", (event) => { if (live?.recording) event.preventDefault(); });
   addEventListener("pagehide", () => {
     if (live) fetch(`/api/v1/live/${live.view}`, { method: "DELETE", keepalive: true });
   });
