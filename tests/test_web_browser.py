@@ -184,8 +184,11 @@ def test_lectures_are_searched_and_their_reports_opened(visit: Any):
 
 def test_a_ready_question_is_answered_changed_and_taken_along(visit: Any):
     page = visit("/ask")
-    page.get_by_role("button", name="How many people were visible").click()
+    page.get_by_role("link", name="How many people were visible").click()
     page.wait_for_selector("#answer")
+    page.get_by_role("link", name="Library").click()
+    page.wait_for_selector("#search")
+    page.go_back()
     assert page.locator("#answer .line").count() == 1
     assert page.locator(".answer tbody tr").count() == 10
     assert "\ufffd" not in page.locator("#sql").input_value()
@@ -215,5 +218,7 @@ def test_without_javascript_everything_works(visit: Any, picture: Path):
     page.wait_for_selector("#seen")
     assert page.locator(".faces > li").count() == 9
     page.get_by_role("link", name="Ask").click()
-    page.get_by_role("button", name="What could not be read").click()
+    page.get_by_role("link", name="What could not be read").click()
     page.wait_for_selector("#answer")
+    page.goto(f"{page.url.split('/ask')[0]}/try/picture")
+    assert page.locator("#picture").is_visible()

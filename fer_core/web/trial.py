@@ -34,6 +34,13 @@ def show_trial() -> str:
     return render_template("web/trial.html.j2", seen=None, ended=ended, **about)
 
 
+@blueprint.get("/try/picture")
+@blueprint.get("/try/video")
+def start_again() -> AnyResponse:
+    """Lead whoever goes back to where a picture or a video was sent to where one can be sent."""
+    return redirect(url_for("trial.show_trial"))
+
+
 @blueprint.post("/try/picture")
 def try_picture() -> str:
     """Read a picture; show its faces marked, and the bars of each."""
