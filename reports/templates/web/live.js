@@ -421,24 +421,26 @@
     showRecording(false);
     $("consent").checked = false;
     $("recorded").textContent = "Stopping …";
-    let told = null;
+    let told = null, why = "The connection was lost.";
     try {
       told = await ask("DELETE", `/api/v1/live/${mine.view}/recording?keep=${keep}`);
     } catch (error) {
-      // A view that has ended, however, keeps what was seen.
-      if (error.status !== 404) {
+      // A view that has ended keeps what was seen; one that was left has nothing more to stop here.
+      if (error.status !== 404 && live === mine) {
         mine.recording = recording;
         showRecording(true);
         $("recorded").textContent = error.message;
         return;
       }
+      if (error.status && error.status !== 404) why = error.message;
     }
     if (!mine.recording) $("recorded").textContent = told && !keep ? "Thrown away; nothing was kept." : "";
-    if (keep || !told) waitForReport(told ? told.recording_id : recording, course);
+    if (keep || !told) waitForReport(told ? told.recording_id : recording, course, why);
   }
 
   // A line for each recording that has ended: one may wait while the next is made.
-  async function waitForReport(recording, course) {
+  async function waitForReport(recording, course, why) {
+    const lost = `${why} What the server had is in the library if it could be kept.`;
     const line = document.createElement("li");
     const tell = (...said) => line.replaceChildren(`“${course}”: `, ...said);
     $("aired").prepend(line);
@@ -458,7 +460,12 @@
         return;
       }
       if (told.state === "failed") { tell("The report could not be made: see the server's log."); return; }
-      if (told.state === "lost") { tell(told.error.message); return; }
+      if (told.state === "lost" && told.error.status === 404) { tell(lost); return; }
+      if (told.state === "lost") {
+        tell(`${lost} ${told.error.message} Waiting …`);
+        await pause(told.error.retryMs);
+        continue;
+      }
       tell(told.waits_for ? `Kept, and waiting: ${told.waits_for}` : "Making the report …");
       await pause(1000);
     }
