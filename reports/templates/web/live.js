@@ -1,14 +1,11 @@
-"use strict";
+import { ask } from "./live_server.js";
+import { NAMES, WHY, draw, percent } from "./live_overlay.js";
 // A camera, or a video that is played: one picture at a time, as often as the server says, five a
 // second at most; each is drawn over when its answer comes.
 (() => {
   const $ = (id) => document.getElementById(id);
   const mode = $("live").dataset.mode;
   const video = $("video"), overlay = $("overlay"), stage = $("stage");
-  const NAMES = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"];
-  const SAID = { angry: "angry", disgust: "disgust", fear: "fear", happy: "smiling", neutral: "neutral", sad: "sad",
-    surprise: "surprise" };
-  const WHY = { small: "too small", turned: "turned away", unclear: "unclear", presence: "" };
   const WINDOW_S = 120, KEPT_MS = 5000;
   const frame = document.createElement("canvas");
   let live = null; // the view: its secret, its rate, what it shows
@@ -17,28 +14,6 @@
 
   const say = (text) => { if ($("state").textContent !== text) $("state").textContent = text; };
   const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
-  const percent = (share) => `${Math.round(100 * share)} %`;
-
-  class Refused extends Error {
-    constructor(problem, retryAfter) {
-      super([problem.detail || problem.title, problem.hint].filter(Boolean).join(" "));
-      this.status = problem.status;
-      this.retryMs = 1000 * (Number(retryAfter) || 1);
-    }
-  }
-
-  async function ask(method, path, body, type = "application/json") {
-    let answer;
-    try {
-      answer = await fetch(path, { method, body, headers: body ? { "Content-Type": type } : {}, cache: "no-store" });
-    } catch {
-      throw new Refused({ status: 0, title: "The server does not answer." }, 2);
-    }
-    if (answer.status === 204) return null;
-    const told = await answer.json().catch(() => ({ title: "The server's answer cannot be read." }));
-    if (!answer.ok) throw new Refused({ status: answer.status, ...told }, answer.headers.get("Retry-After"));
-    return told;
-  }
 
   const WITHOUT_CAMERA = {
     NotAllowedError: "The camera may not be used: allow it in the browser's address bar, and start again.",
@@ -193,7 +168,7 @@
 
   function show(told, mine) {
     stage.classList.remove("waiting");
-    draw(told);
+    draw(told, video, overlay, mode);
     const now = performance.now();
     marks.push({ now, ms: now - told.captured });
     marks = marks.filter((mark) => now - mark.now < KEPT_MS);
@@ -211,78 +186,6 @@
     }
     if (mine.recording) tellRecording(told, mine);
   }
-
-  function draw(told) {
-    const ratio = window.devicePixelRatio || 1;
-    const wide = video.clientWidth, high = video.clientHeight;
-    overlay.width = Math.round(wide * ratio);
-    overlay.height = Math.round(high * ratio);
-    const pen = overlay.getContext("2d");
-    pen.scale(ratio, ratio);
-    const size = Math.max(9, Math.min(13, wide / 60));
-    pen.font = `600 ${size}px system-ui, sans-serif`;
-    pen.textBaseline = "middle";
-    for (const face of told.faces) {
-      const across = wide / told.width, down = high / told.height;
-      const [left, top] = [face.left * across, face.top * down], [width, height] = [face.width * across, face.height * down];
-      outline(pen, left, top, width, height, face.counted || mode === "presence");
-      for (const [x, y] of Object.values(face.landmarks)) {
-        dot(pen, x * across, y * down);
-      }
-      if (face.expressions && width >= 40) bars(pen, left, Math.min(top + height + 3, high - 26), width, face.expressions);
-      label(pen, left, top, wide, size, words(face, width < 60));
-    }
-  }
-
-  function words(face, short) {
-    if (!face.counted) return WHY[face.uncounted];
-    const top = NAMES.reduce((a, b) => (face.expressions[b] > face.expressions[a] ? b : a));
-    return short ? SAID[top] : `${SAID[top]} ${percent(face.expressions[top])}`;
-  }
-
-  // Everything over a picture is drawn twice, light on dark: no picture hides both.
-  function outline(pen, left, top, width, height, solid) {
-    pen.setLineDash(solid ? [] : [5, 4]);
-    for (const [style, thick] of [["#000b", 4], ["#fff", 2]]) {
-      pen.strokeStyle = style;
-      pen.lineWidth = thick;
-      pen.strokeRect(left, top, width, height);
-    }
-    pen.setLineDash([]);
-  }
-
-  function dot(pen, x, y) {
-    for (const [style, radius] of [["#000b", 2.6], ["#fff", 1.6]]) {
-      pen.fillStyle = style;
-      pen.beginPath();
-      pen.arc(x, y, radius, 0, 2 * Math.PI);
-      pen.fill();
-    }
-  }
-
-  function label(pen, left, top, wide, size, text) {
-    if (!text) return;
-    const across = pen.measureText(text).width + 8, tall = size + 5;
-    const x = Math.max(0, Math.min(left - 1, wide - across)), y = Math.max(0, top - tall - 1);
-    pen.fillStyle = "#000b";
-    pen.fillRect(x, y, across, tall);
-    pen.fillStyle = "#fff";
-    pen.fillText(text, x + 4, y + tall / 2 + 0.5);
-  }
-
-  function bars(pen, left, top, width, expressions) {
-    const high = 22, step = Math.max(width, 42) / NAMES.length;
-    pen.fillStyle = "#000b";
-    pen.fillRect(left - 1, top, step * NAMES.length + 2, high + 3);
-    NAMES.forEach((name, k) => {
-      const tall = Math.max(1, high * expressions[name]);
-      pen.fillStyle = PALE[name];
-      pen.fillRect(left + k * step + 1, top + 1 + high - tall, Math.max(1, step - 2), tall);
-    });
-  }
-  // The dark scheme's colours: the bars stand on black in either.
-  const PALE = { angry: "#ed3044", disgust: "#c7e4a9", fear: "#a9608c", happy: "#ebb014", neutral: "#b0a8aa",
-    sad: "#4b76f2", surprise: "#10c2ea" };
 
   function rowOf(cells) {
     const row = document.createElement("tr");
