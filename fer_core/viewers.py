@@ -271,7 +271,7 @@ class Viewers:
         # A night is running, the disk is full, weights are away, too many files are open, object
         # storage does not answer: tried again.
         except (StoreError, EnvironmentProblem, TransientError) as error:
-            self._waits_for = f"{error.message} {error.hint}"
+            self._waits_for = error.message  # the hint is for a command line
             self._put_by.set()
         finally:
             self._concluding.clear()

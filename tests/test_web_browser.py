@@ -147,7 +147,32 @@ def test_a_video_shows_its_progress_and_becomes_its_report(visit: Any, tmp_path:
     assert page.locator("#people .line").count() or page.locator("#curve .line").count()
     page.go_back()
     page.get_by_role("button", name="Delete the report now").click()
-    page.wait_for_selector("#picture")
+    assert page.locator("#ended").inner_text() == "The report is deleted."
+
+
+def test_a_course_can_be_named_only_of_a_video_that_is_kept(visit: Any, tmp_path: Path):
+    class_clip(tmp_path / "class.mp4", seconds=2)
+    page = visit("/")
+    assert page.locator("#keep").is_visible() and not page.locator("#course").is_visible()
+    page.check("#keep")
+    page.fill("#course", "Drama")
+    page.set_input_files("#clip", tmp_path / "class.mp4")
+    page.get_by_role("button", name="Make its report").click()
+
+    page.wait_for_url("**/library/reports/Drama/**", timeout=120_000)
+
+
+def test_a_video_is_stopped_and_the_page_says_that_it_is_deleted(visit: Any, tmp_path: Path):
+    class_clip(tmp_path / "class.mp4", seconds=8)
+    page = visit("/")
+    page.set_input_files("#clip", tmp_path / "class.mp4")
+    page.get_by_role("button", name="Make its report").click()
+    page.wait_for_selector("progress")
+
+    page.get_by_role("button", name="Stop and delete it").click()
+
+    assert page.locator("#ended").inner_text() == "Stopped; the video is deleted."
+    assert page.locator("h1").inner_text() == "Try it before you trust it"
 
 
 def test_lectures_are_searched_and_their_reports_opened(visit: Any):
@@ -171,8 +196,11 @@ def test_lectures_are_searched_and_their_reports_opened(visit: Any):
 
 def test_a_ready_question_is_answered_changed_and_taken_along(visit: Any):
     page = visit("/ask")
-    page.get_by_role("button", name="How many people were visible").click()
+    page.get_by_role("link", name="How many people were visible").click()
     page.wait_for_selector("#answer")
+    page.get_by_role("link", name="Library").click()
+    page.wait_for_selector("#search")
+    page.go_back()
     assert page.locator("#answer .line").count() == 1
     assert page.locator(".answer tbody tr").count() == 10
     assert "\ufffd" not in page.locator("#sql").input_value()
@@ -202,5 +230,7 @@ def test_without_javascript_everything_works(visit: Any, picture: Path):
     page.wait_for_selector("#seen")
     assert page.locator(".faces > li").count() == 9
     page.get_by_role("link", name="Ask").click()
-    page.get_by_role("button", name="What could not be read").click()
+    page.get_by_role("link", name="What could not be read").click()
     page.wait_for_selector("#answer")
+    page.goto(f"{page.url.split('/ask')[0]}/try/picture")
+    assert page.locator("#picture").is_visible()

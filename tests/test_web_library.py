@@ -141,14 +141,15 @@ def test_an_answer_is_cut_where_the_limit_says(site: Site):
 
 def test_every_ready_question_is_answered_with_what_the_tables_say(site: Site):
     page = pages.parse(site.client.get("/ask").text)
-    forms = [form for form in page.iter("form") if form.get("action") == "/ask#answer"]
-    ready = {}
-    for form in forms:
-        values = {e.get("name"): e.get("value") for e in form.iter("input")}
-        if "question" in values:
-            ready[values["question"]] = values["sql"]
+    links = [str(a.get("href")) for a in page.iter("a")]
+    ready: dict[str, str] = {}
+    for link in (link for link in links if link.startswith("/ask/")):
+        name = link.removeprefix("/ask/").removesuffix("#answer")
+        shown = pages.parse(site.client.get(f"/ask/{name}").text)
+        assert pages.of_class(shown, "answer")
+        ready[name] = pages.text_of(pages.by_id(shown, "sql"))
     assert len(ready) == 5
-    answers = {name: asked(site, sql or "").json() for name, sql in ready.items()}
+    answers = {name: asked(site, sql).json() for name, sql in ready.items()}
     assert all(answer["rows"] for answer in answers.values()), answers
 
     seconds = Store(site.out).all("seconds")
@@ -189,6 +190,22 @@ def test_an_answer_can_be_taken_along(site: Site):
     table = pq.read_table(io.BytesIO(parquet.content))
     assert list(frame["second"]) == table["second"].to_pylist() == list(range(600))
     assert str(table.schema.field("clock").type).endswith("tz=UTC]")
+
+
+def test_a_wrong_question_is_told_on_its_own_page_to_be_mended(site: Site):
+    for form in ("page", "csv"):
+        answer = site.client.post("/ask", data={"sql": "select nothing\nfrom <b>", "form": form})
+        assert answer.status_code == 422
+        root = pages.parse(answer.text)
+        assert "It cannot be read." in pages.text_of(pages.by_id(root, "answer"))
+        assert pages.text_of(pages.by_id(root, "sql")) == "select nothing from <b>"
+
+
+def test_another_sites_link_to_a_ready_question_computes_nothing(site: Site):
+    shown = site.client.get("/ask/smiling", headers={"Sec-Fetch-Site": "cross-site"})
+    assert shown.status_code == 200
+    assert not pages.of_class(pages.parse(shown.text), "answer")
+    assert site.client.get("/ask/nothing").status_code == 404
 
 
 FORBIDDEN = (

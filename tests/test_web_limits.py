@@ -36,6 +36,7 @@ def test_pictures_videos_and_questions_share_a_fifth(client: FlaskClient):
 
     assert [status == 429 for status in taken] == [False] * 4 + [True]
     assert client.post("/ask", data={"sql": ""}).status_code == 429
+    assert client.get("/ask/smiling").status_code == 429
     assert client.get("/ask").status_code == 200
 
 

@@ -156,7 +156,9 @@ def test_a_recording_becomes_a_report_in_the_library(site: Site, view: str):
         while not (told := site.client.get(where).json())["waits_for"]:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert told["state"] == "waiting" and "Another run is writing to …" in told["waits_for"]
+        assert told["state"] == "waiting" and told["waits_for"] == (
+            "Another run is writing to the dataset."
+        )
     while (told := site.client.get(where).json())["state"] == "waiting":
         assert time.monotonic() < deadline
         time.sleep(0.1)

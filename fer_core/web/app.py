@@ -55,6 +55,7 @@ _STRICTER: Final = {
     "api.post_video": _A_FIFTH,
     "api.post_query": _A_FIFTH,
     "ask.answer": _A_FIFTH,
+    "ask.answer_ready": _A_FIFTH,
     "trial.try_picture": _A_FIFTH,
     "trial.try_video": _A_FIFTH,
 }

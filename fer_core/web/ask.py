@@ -25,8 +25,9 @@ from fer_core.schema import TABLES
 from fer_core.settings_web import Web
 from fer_core.web.asked import HIDDEN, LATE, NOTHING, VARIABLES, WRONG
 from fer_core.web.common import common
+from fer_core.web.guard import comes_from_elsewhere
 from fer_core.web.plot import plot_of
-from fer_core.web.problems import Problem, as_problem, without_paths
+from fer_core.web.problems import Problem, as_problem, body_of, told, without_paths
 from fer_core.web.shapes import LONGEST_SQL
 from fer_core.web.turns import Turns
 
@@ -138,8 +139,8 @@ def answer_to(sql: str, *, form: str) -> Answer:
 
 def _read(output: bytes, ended: process.Ended, limits: Web) -> Answer:
     if ended.returncode == WRONG:
-        told = ended.tail[-1] if ended.tail else "The question is wrong."
-        raise Problem("unreadable", told, hint=f"The tables: {', '.join(TABLES)}.")
+        why = ended.tail[-1] if ended.tail else "The question is wrong."
+        raise Problem("unreadable", why, hint=f"The tables: {', '.join(TABLES)}.")
     if ended.returncode == NOTHING:
         raise as_problem(query.no_rows())
     if ended.returncode:
@@ -183,17 +184,39 @@ def _note_export(sql: str, form: str, rows: int) -> None:
 @blueprint.get("/ask")
 def show_question() -> str:
     """Show the questions that are ready, and room for another."""
-    name = request.args.get("question", "")
+    return _page("", "", None)
+
+
+@blueprint.get("/ask/<name>")
+def answer_ready(name: str) -> str | Response:
+    """Answer a question that is ready; it has an address, so that one can go back to it.
+
+    Raises:
+        Problem: there is none of that name.
+    """
     saved = saved_questions().get(name)
-    return _page(saved.sql if saved else "", name if saved else "", None)
+    if saved is None:
+        raise Problem("not-found", "There is no such question.")
+    if comes_from_elsewhere():  # another site's page may link to it, and have nothing computed
+        return _page(saved.sql, name, None)
+    return _answer_or_tell(saved.sql, "page", name)
 
 
 @blueprint.post("/ask")
 def answer() -> str | Response:
     """Answer a question: on the page, or as a file."""
     sql = request.form.get("sql", "").replace("\r\n", "\n")
-    form = request.form.get("form", "page")
-    given = request.form.get("question", "")
+    return _answer_or_tell(sql, request.form.get("form", "page"), "")
+
+
+def _answer_or_tell(sql: str, form: str, given: str) -> str | Response:
+    try:
+        return _answered(sql, form, given)
+    except Problem as problem:  # with the question, to be mended
+        return told(problem, _page(sql, given, None, problem))
+
+
+def _answered(sql: str, form: str, given: str) -> str | Response:
     found = answer_to(sql, form=form if form in ("csv", "parquet") else "page")
     if form == "csv":
         return _file(
@@ -205,10 +228,10 @@ def answer() -> str | Response:
             pq.write_table(found.table, sink, compression="zstd")
         kind = "application/vnd.apache.parquet"
         return _file(sink.getvalue(), kind, _file_name(found, form))
-    return _page(sql, given if given in saved_questions() else "", found)
+    return _page(sql, given, found)
 
 
-def _page(sql: str, name: str, found: Answer | None) -> str:
+def _page(sql: str, name: str, found: Answer | None, problem: Problem | None = None) -> str:
     columns = {
         table: [
             (f.name, (f.metadata or {}).get(b"doc", b"").decode())
@@ -238,6 +261,7 @@ def _page(sql: str, name: str, found: Answer | None) -> str:
         saved=saved_questions(),
         columns=columns,
         found=shown,
+        problem=body_of(problem) if problem else None,
         limits=common().settings.web,
         longest_sql=LONGEST_SQL,
     )

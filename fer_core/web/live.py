@@ -174,7 +174,8 @@ def tell_recording(recording_id: str) -> Response:
     if page is not None and page.exists():
         name = page.relative_to(here.store.reports).as_posix()
         report = url_for("library.show_report", name=name)
-    return shaped(AiredShape(state=state, waits_for=without_paths(waits_for), report=report))
+    why = without_paths(waits_for.replace(str(here.store.root), "the dataset"))
+    return shaped(AiredShape(state=state, waits_for=why, report=report))
 
 
 def _second(second: Second) -> SecondShape:

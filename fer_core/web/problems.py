@@ -128,12 +128,19 @@ def body_of(problem: Problem) -> dict[str, Any]:
     return body | {name: text for name, text in told.items() if text}
 
 
-def told(problem: Problem) -> Response:
-    """Return the response that tells a problem: JSON below ``/api``, else a page."""
+def told(problem: Problem, page: str | None = None) -> Response:
+    """Return the response that tells a problem: JSON below ``/api``, else a page.
+
+    Args:
+        problem: what is told.
+        page: the page that tells it; None for one that tells nothing else.
+    """
     kind = KINDS[problem.kind]
     if wants_json():
         response = jsonify(body_of(problem))
         response.mimetype = MEDIA_TYPE
+    elif page is not None:
+        response = Response(page, mimetype="text/html")
     else:
         body = body_of(problem)
         page = render_template("web/problem.html.j2", slug=problem.kind, kind=kind, problem=body)

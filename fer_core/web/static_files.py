@@ -16,6 +16,8 @@ _ASSETS: Final = {
     "web.css": "web/web.css",
     "web.js": "web/web.js",
     "live.js": "web/live.js",
+    "live_overlay.js": "web/live_overlay.js",
+    "live_server.js": "web/live_server.js",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flask import Blueprint, Response, redirect, render_template, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from fer_core import policy
@@ -19,11 +19,26 @@ from fer_core.wording import words
 
 blueprint: Final = Blueprint("trial", __name__)
 
+_ENDED: Final = {
+    "stopped": "Stopped; the video is deleted.",
+    "deleted": "The report is deleted.",
+    "kept": "It was done before it could be stopped: it is kept, and you find it in the library.",
+}
+
 
 @blueprint.get("/")
 def show_trial() -> str:
     """Show where a picture or a video can be dropped."""
-    return render_template("web/trial.html.j2", seen=None, **_about(common().settings))
+    ended = _ENDED.get(request.args.get("ended", ""), "")
+    about = _about(common().settings)
+    return render_template("web/trial.html.j2", seen=None, ended=ended, **about)
+
+
+@blueprint.get("/try/picture")
+@blueprint.get("/try/video")
+def start_again() -> AnyResponse:
+    """Lead whoever goes back to where a picture or a video was sent to where one can be sent."""
+    return redirect(url_for("trial.show_trial"))
 
 
 @blueprint.post("/try/picture")
@@ -35,6 +50,7 @@ def try_picture() -> str:
     report = here.settings.report
     return render_template(
         "web/trial.html.j2",
+        ended="",
         seen=shape,
         drawing=marked_picture(image, seen),
         faces=face_rows(seen, words(report.language, report.timezone)),
@@ -60,8 +76,12 @@ def show_video(job_id: str) -> str:
 def delete_video(job_id: str) -> AnyResponse:
     """Stop the work on a video, or delete what came of it."""
     jobs = common().jobs
-    jobs.drop(jobs.get(job_id))
-    return redirect("/", 303)
+    job = jobs.get(job_id)
+    there = job.state == "done"
+    jobs.drop(job)
+    kept = job.course and (job.state == "done" or job.recording_id)
+    ended = "kept" if kept else "deleted" if there else "stopped"
+    return redirect(url_for("trial.show_trial", ended=ended), 303)
 
 
 @blueprint.get("/try/videos/<job_id>/report/<path:name>")

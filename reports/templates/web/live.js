@@ -1,43 +1,19 @@
-"use strict";
+import { ask } from "./live_server.js";
+import { NAMES, WHY, draw, percent } from "./live_overlay.js";
 // A camera, or a video that is played: one picture at a time, as often as the server says, five a
 // second at most; each is drawn over when its answer comes.
 (() => {
   const $ = (id) => document.getElementById(id);
   const mode = $("live").dataset.mode;
   const video = $("video"), overlay = $("overlay"), stage = $("stage");
-  const NAMES = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"];
-  const SAID = { angry: "angry", disgust: "disgust", fear: "fear", happy: "smiling", neutral: "neutral", sad: "sad",
-    surprise: "surprise" };
-  const WHY = { small: "too small", turned: "turned away", unclear: "unclear", presence: "" };
   const WINDOW_S = 120, KEPT_MS = 5000;
   const frame = document.createElement("canvas");
   let live = null; // the view: its secret, its rate, what it shows
+  let turn = 0; // of starting and stopping: what was begun in an earlier one is given back, not shown
   let seconds = [], marks = [];
 
   const say = (text) => { if ($("state").textContent !== text) $("state").textContent = text; };
   const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
-  const percent = (share) => `${Math.round(100 * share)} %`;
-
-  class Refused extends Error {
-    constructor(problem, retryAfter) {
-      super([problem.detail || problem.title, problem.hint].filter(Boolean).join(" "));
-      this.status = problem.status;
-      this.retryMs = 1000 * (Number(retryAfter) || 1);
-    }
-  }
-
-  async function ask(method, path, body, type = "application/json") {
-    let answer;
-    try {
-      answer = await fetch(path, { method, body, headers: body ? { "Content-Type": type } : {}, cache: "no-store" });
-    } catch {
-      throw new Refused({ status: 0, title: "The server does not answer." }, 2);
-    }
-    if (answer.status === 204) return null;
-    const told = await answer.json().catch(() => ({ title: "The server's answer cannot be read." }));
-    if (!answer.ok) throw new Refused({ status: answer.status, ...told }, answer.headers.get("Retry-After"));
-    return told;
-  }
 
   const WITHOUT_CAMERA = {
     NotAllowedError: "The camera may not be used: allow it in the browser's address bar, and start again.",
@@ -52,19 +28,31 @@
       return;
     }
     say("Asking for the camera …");
+    const asked = ++turn;
+    let stream;
     try {
       const wanted = { width: { ideal: 1280 }, height: { ideal: 720 } };
-      video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
+      stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
     } catch (error) {
-      say(WITHOUT_CAMERA[error.name] || "The camera cannot be started.");
+      if (turn === asked) say(WITHOUT_CAMERA[error.name] || "The camera cannot be started.");
       return;
     }
-    video.srcObject.getVideoTracks()[0].onended = () => stop("The camera was switched off.");
+    if (turn !== asked) { // a second click, or a file was chosen meanwhile
+      switchOff(stream);
+      return;
+    }
+    video.srcObject = stream;
+    stream.getVideoTracks()[0].onended = () => stop("The camera was switched off.");
     await watch();
+  }
+
+  function switchOff(stream) {
+    for (const track of stream.getTracks()) track.stop();
   }
 
   async function startFile(file) {
     if (!file) return;
+    turn += 1;
     video.srcObject = null;
     video.src = URL.createObjectURL(file);
     video.onended = () => stop("The video has ended.");
@@ -75,13 +63,14 @@
   async function watch() {
     say("Starting …");
     showRunning(true);
+    const begun = turn;
     try {
       await video.play();
     } catch {
-      await stop("The browser cannot play this.");
+      if (turn === begun) await stop("The browser cannot play this.");
       return;
     }
-    const mine = await enter();
+    const mine = await enter(begun);
     if (!mine) return;
     seconds = []; marks = [];
     stage.hidden = $("gauges").hidden = $("faces").hidden = false;
@@ -94,12 +83,18 @@
     $("stop").hidden = !on;
   }
 
-  async function enter() {
-    while (video.srcObject || video.src) {
+  async function enter(begun) {
+    while (turn === begun) {
       try {
-        live = { ...await ask("POST", "/api/v1/live"), recording: null };
+        const given = await ask("POST", "/api/v1/live");
+        if (turn !== begun) { // stopped meanwhile: nobody would ever end this view
+          await leave(given.view);
+          return null;
+        }
+        live = { ...given, recording: null };
         return live;
       } catch (error) {
+        if (turn !== begun) return null;
         if (error.status !== 429) {
           await stop(error.message);
           return null;
@@ -114,7 +109,8 @@
   async function stop(why = "Stopped.") {
     const mine = live;
     live = null;
-    if (video.srcObject) for (const track of video.srcObject.getTracks()) track.stop();
+    turn += 1;
+    if (video.srcObject) switchOff(video.srcObject);
     if (video.src) URL.revokeObjectURL(video.src);
     video.onended = video.onerror = video.srcObject = null;
     video.removeAttribute("src");
@@ -124,8 +120,10 @@
     showRunning(false);
     say(why);
     if (mine?.recording) await endRecording(mine, true);
-    if (mine) await ask("DELETE", `/api/v1/live/${mine.view}`).catch(() => null);
+    if (mine) await leave(mine.view);
   }
+
+  const leave = (view) => ask("DELETE", `/api/v1/live/${view}`).catch(() => null);
 
   async function loop(mine) {
     let failures = 0;
@@ -170,7 +168,7 @@
 
   function show(told, mine) {
     stage.classList.remove("waiting");
-    draw(told);
+    draw(told, video, overlay, mode);
     const now = performance.now();
     marks.push({ now, ms: now - told.captured });
     marks = marks.filter((mark) => now - mark.now < KEPT_MS);
@@ -188,78 +186,6 @@
     }
     if (mine.recording) tellRecording(told, mine);
   }
-
-  function draw(told) {
-    const ratio = window.devicePixelRatio || 1;
-    const wide = video.clientWidth, high = video.clientHeight;
-    overlay.width = Math.round(wide * ratio);
-    overlay.height = Math.round(high * ratio);
-    const pen = overlay.getContext("2d");
-    pen.scale(ratio, ratio);
-    const size = Math.max(9, Math.min(13, wide / 60));
-    pen.font = `600 ${size}px system-ui, sans-serif`;
-    pen.textBaseline = "middle";
-    for (const face of told.faces) {
-      const across = wide / told.width, down = high / told.height;
-      const [left, top] = [face.left * across, face.top * down], [width, height] = [face.width * across, face.height * down];
-      outline(pen, left, top, width, height, face.counted || mode === "presence");
-      for (const [x, y] of Object.values(face.landmarks)) {
-        dot(pen, x * across, y * down);
-      }
-      if (face.expressions && width >= 40) bars(pen, left, Math.min(top + height + 3, high - 26), width, face.expressions);
-      label(pen, left, top, wide, size, words(face, width < 60));
-    }
-  }
-
-  function words(face, short) {
-    if (!face.counted) return WHY[face.uncounted];
-    const top = NAMES.reduce((a, b) => (face.expressions[b] > face.expressions[a] ? b : a));
-    return short ? SAID[top] : `${SAID[top]} ${percent(face.expressions[top])}`;
-  }
-
-  // Everything over a picture is drawn twice, light on dark: no picture hides both.
-  function outline(pen, left, top, width, height, solid) {
-    pen.setLineDash(solid ? [] : [5, 4]);
-    for (const [style, thick] of [["#000b", 4], ["#fff", 2]]) {
-      pen.strokeStyle = style;
-      pen.lineWidth = thick;
-      pen.strokeRect(left, top, width, height);
-    }
-    pen.setLineDash([]);
-  }
-
-  function dot(pen, x, y) {
-    for (const [style, radius] of [["#000b", 2.6], ["#fff", 1.6]]) {
-      pen.fillStyle = style;
-      pen.beginPath();
-      pen.arc(x, y, radius, 0, 2 * Math.PI);
-      pen.fill();
-    }
-  }
-
-  function label(pen, left, top, wide, size, text) {
-    if (!text) return;
-    const across = pen.measureText(text).width + 8, tall = size + 5;
-    const x = Math.max(0, Math.min(left - 1, wide - across)), y = Math.max(0, top - tall - 1);
-    pen.fillStyle = "#000b";
-    pen.fillRect(x, y, across, tall);
-    pen.fillStyle = "#fff";
-    pen.fillText(text, x + 4, y + tall / 2 + 0.5);
-  }
-
-  function bars(pen, left, top, width, expressions) {
-    const high = 22, step = Math.max(width, 42) / NAMES.length;
-    pen.fillStyle = "#000b";
-    pen.fillRect(left - 1, top, step * NAMES.length + 2, high + 3);
-    NAMES.forEach((name, k) => {
-      const tall = Math.max(1, high * expressions[name]);
-      pen.fillStyle = PALE[name];
-      pen.fillRect(left + k * step + 1, top + 1 + high - tall, Math.max(1, step - 2), tall);
-    });
-  }
-  // The dark scheme's colours: the bars stand on black in either.
-  const PALE = { angry: "#e3133b", disgust: "#c7e4a9", fear: "#965291", happy: "#db9605", neutral: "#766d6e",
-    sad: "#4d77f6", surprise: "#17cffa" };
 
   function rowOf(cells) {
     const row = document.createElement("tr");
@@ -393,41 +319,57 @@
 
   async function endRecording(mine, keep) {
     if (!mine?.recording) return;
-    const kept = mine.recording;
+    const { recording, course } = mine;
     mine.recording = null;
     showRecording(false);
     $("consent").checked = false;
-    $("recorded").textContent = keep ? "Making the report …" : "Thrown away; nothing was kept.";
-    let told;
+    $("recorded").textContent = "Stopping …";
+    let told = null, why = "The connection was lost.";
     try {
       told = await ask("DELETE", `/api/v1/live/${mine.view}/recording?keep=${keep}`);
     } catch (error) {
-      // The view may have ended: then what was seen is kept anyway.
-      if (error.status !== 404) { mine.recording = kept; showRecording(true); $("recorded").textContent = error.message; return; }
-      told = { recording_id: kept };
+      // A view that has ended keeps what was seen; one that was left has nothing more to stop here.
+      if (error.status !== 404 && live === mine) {
+        mine.recording = recording;
+        showRecording(true);
+        $("recorded").textContent = error.message;
+        return;
+      }
+      if (error.status && error.status !== 404) why = error.message;
     }
-    if (keep) await waitForReport(told.recording_id);
+    if (!mine.recording) $("recorded").textContent = told && !keep ? "Thrown away; nothing was kept." : "";
+    if (keep || !told) waitForReport(told ? told.recording_id : recording, course, why);
   }
 
-  async function waitForReport(recording) {
-    if (!recording) { $("recorded").textContent = "There was nothing to keep: no picture came."; return; }
+  // A line for each recording that has ended: one may wait while the next is made.
+  async function waitForReport(recording, course, why) {
+    const lost = `${why} What the server had is in the library if it could be kept.`;
+    const line = document.createElement("li");
+    const tell = (...said) => line.replaceChildren(`“${course}”: `, ...said);
+    $("aired").prepend(line);
+    if (!recording) { tell("There was nothing to keep: no picture came."); return; }
+    tell("Making the report …");
     for (;;) {
       const told = await ask("GET", `/api/v1/live/recordings/${recording}`).catch((error) => ({ state: "lost", error }));
       if (told.state === "done" && !told.report) {
-        $("recorded").textContent = "Done; the tables are there, but its page could not be drawn: see the server's log.";
+        tell("Done; the tables are there, but its page could not be drawn: see the server's log.");
         return;
       }
       if (told.state === "done") {
         const link = document.createElement("a");
         link.href = told.report;
-        link.id = "report";
         link.textContent = "Open the report";
-        $("recorded").replaceChildren("Done. ", link);
+        tell("Done. ", link);
         return;
       }
-      if (told.state === "failed") { $("recorded").textContent = "The report could not be made: see the server's log."; return; }
-      if (told.state === "lost") { $("recorded").textContent = told.error.message; return; }
-      $("recorded").textContent = told.waits_for ? `Kept, and waiting: ${told.waits_for}` : "Making the report …";
+      if (told.state === "failed") { tell("The report could not be made: see the server's log."); return; }
+      if (told.state === "lost" && told.error.status === 404) { tell(lost); return; }
+      if (told.state === "lost") {
+        tell(`${lost} ${told.error.message} Waiting …`);
+        await pause(told.error.retryMs);
+        continue;
+      }
+      tell(told.waits_for ? `Kept, and waiting: ${told.waits_for}` : "Making the report …");
       await pause(1000);
     }
   }
@@ -438,7 +380,10 @@
   $("stop").addEventListener("click", () => stop());
   $("recording").addEventListener("submit", beginRecording);
   $("end").addEventListener("click", () => endRecording(live, true));
-  $("discard").addEventListener("click", () => endRecording(live, false));
+  $("discard").addEventListener("click", () => {
+    if (confirm("Throw away what was recorded? It cannot be got back.")) endRecording(live, false);
+  });
+  addEventListener("beforeunload", (event) => { if (live?.recording) event.preventDefault(); });
   addEventListener("pagehide", () => {
     if (live) fetch(`/api/v1/live/${live.view}`, { method: "DELETE", keepalive: true });
   });

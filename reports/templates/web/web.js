@@ -44,6 +44,12 @@
   const job = document.querySelector("[data-follow]");
   if (job) {
     const events = new EventSource(`${job.dataset.follow}/events`);
+    // The news that it is stopped would reload the page, and with that break off the stopping itself.
+    document.querySelector("[data-stop]").addEventListener("submit", (event) => {
+      events.close();
+      event.target.querySelector("button").disabled = true;
+      job.querySelector("[data-told]").textContent = "Stopping …";
+    });
     events.addEventListener("message", (event) => {
       const now = JSON.parse(event.data);
       if (now.state === "done") {
