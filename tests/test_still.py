@@ -11,6 +11,7 @@ from typing import Any, Self
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fer_core import segment, still, track, video
 from fer_core.records import Faces, Frame, Observations, Segment
@@ -90,6 +91,9 @@ class _Brightening:
 
     def failures_between(self, *_: object) -> int:
         return 0
+
+    def stale(self, samples: NDArray[np.int64], _: float) -> NDArray[np.bool_]:
+        return np.zeros(len(samples), np.bool_)
 
 
 class _Finder:
