@@ -82,11 +82,11 @@ def test_a_page_that_cannot_be_drawn_again_costs_no_night(
     settings = settings_of(tmp_path, 4)
     real, drawn = pages.write_lecture, list[str]()
 
-    def write_lecture(store: Store, recording_id: str, settings: Settings, **more: Any) -> Path:
+    def write_lecture(store: Store, recording_id: str, settings: Settings, *more: Any) -> Path:
         drawn.append(recording_id)
         if drawn.count(recording_id) > 1:
             raise ZeroDivisionError
-        return real(store, recording_id, settings, **more)
+        return real(store, recording_id, settings, *more)
 
     monkeypatch.setattr(pages, "write_lecture", write_lecture)
     ended = night(folder, settings)
