@@ -102,6 +102,9 @@ def unpacked(file: IO[bytes]) -> tuple[Observations, Effort]:
     """Read a segment's observations from an open work file; of a damaged one, raise anything."""
     with np.load(file, allow_pickle=False) as stored:
         faces = Faces(**{field.name: stored[field.name] for field in fields(Faces)})
+        # A live recording that waits may be of an earlier version, which knew of none.
+        none = np.zeros(len(stored["samples"]), np.bool_)
+        stale = stored["stale"] if "stale" in stored else none
         observations = Observations(
             rate_hz=int(stored["rate_hz"]),
             samples=stored["samples"],
@@ -109,6 +112,6 @@ def unpacked(file: IO[bytes]) -> tuple[Observations, Effort]:
             decode_failures=int(stored["decode_failures"]),
             content_end_s=float(stored["content_end_s"]),
             thumbnails=stored["thumbnails"],
-            stale=stored["stale"],
+            stale=stale,
         )
         return observations, Effort(*map(float, stored["effort"]))

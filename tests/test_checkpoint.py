@@ -4,7 +4,7 @@ import os
 import random
 import time
 import zipfile
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -27,13 +27,15 @@ def same(one: Observations, other: Observations) -> bool:
     return (
         arrays
         and np.array_equal(one.samples, other.samples)
+        and np.array_equal(one.stale, other.stale)
         and all(getattr(one, name) == getattr(other, name) for name in numbers)
     )
 
 
 @pytest.fixture
 def seen():
-    return factories.lesson(1, people=3, seconds=4, rate_hz=2).observations
+    lesson = factories.lesson(1, people=3, seconds=4, rate_hz=2).observations
+    return replace(lesson, stale=np.arange(8) % 3 == 0)
 
 
 @pytest.mark.parametrize("nobody", [False, True])
@@ -53,6 +55,16 @@ def test_faces_that_were_not_read_come_back_so(tmp_path):
     checkpoint.keep(path, factories.observations(unread, seconds=1), EFFORT)
     found, _ = checkpoint.restore(path)
     assert np.isnan(found.faces.probs).all()
+
+
+def test_one_of_before_there_were_stale_samples_comes_back(tmp_path, seen):
+    path = tmp_path / "segment.npz"
+    checkpoint.keep(path, seen, EFFORT)
+    with np.load(path) as stored:
+        earlier = {name: stored[name] for name in stored.files if name != "stale"}
+    with path.open("wb") as file:
+        np.savez(file, **earlier)
+    assert same(checkpoint.restore(path)[0], replace(seen, stale=np.zeros(8, np.bool_)))
 
 
 def test_a_later_one_replaces_an_earlier_one(tmp_path, seen):
