@@ -104,7 +104,7 @@ def unpacked(file: IO[bytes]) -> tuple[Observations, Effort]:
         faces = Faces(**{field.name: stored[field.name] for field in fields(Faces)})
         # A live recording that waits may be of an earlier version, which knew of none.
         none = np.zeros(len(stored["samples"]), np.bool_)
-        stale = stored["stale"] if "stale" in stored else none
+        stale = stored.get("stale", none)
         observations = Observations(
             rate_hz=int(stored["rate_hz"]),
             samples=stored["samples"],
