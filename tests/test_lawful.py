@@ -208,6 +208,7 @@ PICTURES = (
     b"\x1aE\xdf\xa3",
 )
 ARRAYS = {
+    "stale": (),
     "rate_hz": (),
     "samples": (),
     "decode_failures": (),

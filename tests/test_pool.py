@@ -69,7 +69,7 @@ def answers(url: str, process: subprocess.Popen[bytes]) -> None:
 def test_a_deployment_is_run_by_a_worker_of_its_pool(
     inbox: Path, night: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
-    assert night("core")[0] == 0
+    assert night(out="core")[0] == 0
     port = server._free_port(0)
     environment = os.environ | {
         "HOME": str(tmp_path),

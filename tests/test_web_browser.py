@@ -150,18 +150,6 @@ def test_a_video_shows_its_progress_and_becomes_its_report(visit: Any, tmp_path:
     assert page.locator("#ended").inner_text() == "The report is deleted."
 
 
-def test_a_course_can_be_named_only_of_a_video_that_is_kept(visit: Any, tmp_path: Path):
-    class_clip(tmp_path / "class.mp4", seconds=2)
-    page = visit("/")
-    assert page.locator("#keep").is_visible() and not page.locator("#course").is_visible()
-    page.check("#keep")
-    page.fill("#course", "Drama")
-    page.set_input_files("#clip", tmp_path / "class.mp4")
-    page.get_by_role("button", name="Make its report").click()
-
-    page.wait_for_url("**/library/reports/Drama/**", timeout=120_000)
-
-
 def test_a_video_is_stopped_and_the_page_says_that_it_is_deleted(visit: Any, tmp_path: Path):
     class_clip(tmp_path / "class.mp4", seconds=8)
     page = visit("/")
@@ -234,3 +222,16 @@ def test_without_javascript_everything_works(visit: Any, picture: Path):
     page.wait_for_selector("#answer")
     page.goto(f"{page.url.split('/ask')[0]}/try/picture")
     assert page.locator("#picture").is_visible()
+
+
+# The last one: what it keeps is in the library of all tests here.
+def test_a_course_can_be_named_only_of_a_video_that_is_kept(visit: Any, tmp_path: Path):
+    class_clip(tmp_path / "class.mp4", seconds=2)
+    page = visit("/")
+    assert page.locator("#keep").is_visible() and not page.locator("#course").is_visible()
+    page.check("#keep")
+    page.fill("#course", "Drama")
+    page.set_input_files("#clip", tmp_path / "class.mp4")
+    page.get_by_role("button", name="Make its report").click()
+
+    page.wait_for_url("**/library/reports/Drama/**", timeout=120_000)
