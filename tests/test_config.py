@@ -327,3 +327,18 @@ def test_no_file_whatever_brings_anything_but_settings_or_one_clear_error(
     except ConfigError as error:
         told = error
         assert told.hint
+
+
+@pytest.mark.parametrize(
+    "retention",
+    [
+        {"days": 0},
+        {"tables": {"faces": 0}},
+        {"tables": {"recordings": 30}},
+        {"tables": {"seconds": 30}},
+        {"tables": {"runs": 30}},
+    ],
+)
+def test_what_cannot_be_kept_that_long_is_refused(retention):
+    with pytest.raises(ValidationError):
+        factories.settings(retention=retention)

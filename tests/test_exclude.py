@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fer_core.exclude import Exclusion, as_json, black_out, seconds_left_out, uncovered
+from fer_core.exclude import (
+    Exclusion,
+    as_json,
+    black_out,
+    edges,
+    seconds_left_out,
+    spans,
+    spans_of,
+    uncovered,
+)
 
 
 def left_out(**said: Any) -> Exclusion:
@@ -128,3 +138,25 @@ def test_what_two_parts_cover_of_a_face_counts_together() -> None:
     # What is left out at another time covers nothing now.
     tiles[1] = left_out(tile=[2, 1], grid=[2, 2], start=5)
     assert uncovered(boxes, tiles, 0, (100, 100)).tolist() == [True, True]
+
+
+def test_the_stretches_without_any_picture_are_whole_seconds_and_may_have_no_end() -> None:
+    parts = [
+        left_out(start=10.6, end=12.2),
+        left_out(start="1:02:03"),
+        left_out(tile=[1, 1], grid=[2, 2], start=30, end=40),
+    ]
+    assert spans(parts) == [(10, 13), (3723, math.inf)]
+    assert spans_of(as_json(parts)) == spans(parts)
+    assert spans_of(None) == []
+
+
+def test_what_is_kept_of_a_part_is_when_it_was() -> None:
+    (kept,) = json.loads(as_json([left_out(what="break", start=5.5, end="0:20")]) or "")
+    assert (kept["start"], kept["end"]) == (5.5, 20)
+
+
+def test_where_something_begins_or_ceases_to_be_left_out_is_no_slide() -> None:
+    parts = [left_out(tile=[1, 1], grid=[2, 2], end=9.5), left_out(start=20.5, end=30)]
+    assert edges(parts) == [9, 20, 30]
+    assert edges([left_out(area=[0, 0, 0.5, 1])]) == []

@@ -146,3 +146,21 @@ def test_the_seed_decides_and_nothing_else():
     other = factories.settings(engagement={"replicates": 2000, "seed": 1}).engagement
     assert np.array_equal(ends(index), ends(index))
     assert not np.array_equal(ends(index), ends(index, other))
+
+
+def test_two_people_have_an_interval_of_their_own():
+    low, high = ends(np.array([[0.5], [0.5]]))
+    assert (low[0], high[0]) == pytest.approx((0.5, 0.5), abs=1e-6)
+
+
+def test_a_draw_that_misses_a_second_says_nothing_of_it():
+    # One of four alone is seen in nine seconds of ten: three draws in ten miss those seconds.
+    index = np.full((4, 100), np.nan, np.float32)
+    index[0] = 0.8
+    index[1:, :10] = 0.8
+    _, _, whole = interval(index, np.ones(100, bool), SETTINGS)
+    assert whole == (0, 1)  # of one person and a bit nothing is known
+    index[1, :] = 0.8
+    _, _, whole = interval(index, np.ones(100, bool), SETTINGS)
+    # Everybody always showed the same: whoever is drawn, the mean is that.
+    assert whole == pytest.approx((0.8, 0.8), abs=1e-6)

@@ -322,3 +322,42 @@ def test_moments_at_a_layout_or_slide_change_are_marked() -> None:
 def test_curves_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="people, seconds"):
         find(np.zeros(900, np.float32))
+
+
+@pytest.mark.parametrize("people", [5, 7])
+def test_as_many_people_as_the_minimum_group_are_enough(people: int) -> None:
+    index = np.random.default_rng(5).normal(0.7, 0.02, (people, 900)).astype(np.float32)
+    index[:, 400:460] -= np.float32(0.3)
+    (moment,) = find(index, min_group=people)
+    assert is_at(moment, 400)
+    assert moment.people == people
+
+
+def test_only_people_seen_in_it_and_around_it_count() -> None:
+    index = np.random.default_rng(5).normal(0.7, 0.02, (12, 900)).astype(np.float32)
+    index[:, 400:460] -= np.float32(0.3)
+    index[:4, 380:480] = np.nan
+    (moment,) = find(index)
+    assert is_at(moment, 400)
+    assert moment.people == 8
+
+
+def test_a_fifth_of_a_stretch_is_too_little_of_it() -> None:
+    index = np.random.default_rng(5).normal(0.7, 0.02, (12, 900)).astype(np.float32)
+    index[:, 400:460] -= np.float32(0.3)
+    assert len(find(index)) == 1
+    # Of the minute and its edges every fifth second is seen.
+    index[:, 340:520] = np.where(np.arange(340, 520) % 5, np.nan, index[:, 340:520])
+    assert find(index) == []
+
+
+def test_the_interval_of_a_change_is_student_s() -> None:
+    # Every person's own change is known; people alone are resampled. t(5) = 2.571.
+    changes = np.array([0.1, 0.15, 0.2, 0.25, 0.3, 0.35])
+    index = np.random.default_rng(5).normal(0.7, 0.002, (6, 900))
+    index[:, 400:460] -= changes[:, None]
+    (moment,) = find(index.astype(np.float32))
+    half = 2.571 * changes.std(ddof=1) / 6**0.5
+    assert moment.change == pytest.approx(-changes.mean(), abs=0.005)
+    assert moment.change_low == pytest.approx(-changes.mean() - half, abs=0.15 * half)
+    assert moment.change_high == pytest.approx(-changes.mean() + half, abs=0.15 * half)

@@ -1,6 +1,7 @@
 """Arrow rows: one for each second without a gap, NaN become NULL, nothing counted twice."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from fer_core import engagement, rows
 from fer_core.errors import InputError
-from fer_core.records import Chapter, Faces
+from fer_core.records import EMOTIONS, Chapter, Faces
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
 from fer_core.summary import Lecture
@@ -189,3 +190,48 @@ def test_marks_stand_in_the_order_of_time_and_within_the_recording():
         (40, "slide", None),
     ]
     assert len(rows.marks(ID, chapters=[], slides=[], layouts=[], length=0)) == 0
+
+
+def test_a_face_s_row_says_where_and_when_it_was():
+    seen = factories.lesson(1, people=6, seconds=3, rate_hz=2, unreadable=0).observations
+    values, tracks, people = worked_out(seen)
+    table = rows.faces(ID, seen, tracks, people, values).to_pandas()
+    assert table["sample"].tolist() == seen.faces.sample.tolist()
+    assert table["second"].tolist() == [sample // 2 for sample in seen.faces.sample.tolist()]
+    assert np.array_equal(table[["left", "top", "width", "height"]], seen.faces.box)
+    assert table["score"].tolist() == seen.faces.score.tolist()
+    assert np.array_equal(table[[f"p_{name}" for name in EMOTIONS]], seen.faces.probs)
+
+
+def test_the_summary_says_how_large_faces_were_and_how_often_the_layout_changed():
+    heights = np.arange(40, 141, 10.0)
+    parts = [factories.faces(1, height_px=height) for height in heights]
+    for at, part in enumerate(parts):
+        part.box[:, 0] += 300 * at
+    still = Faces.concat(parts)
+    moved = replace(still, sample=still.sample + 1, box=still.box + np.float32([0, 900, 0, 0]))
+    seen = factories.observations(Faces.concat([still, moved]), seconds=2)
+    values, tracks, people = worked_out(seen)
+    row = rows.summary(values, seen, tracks, people, Settings())
+    assert [row[f"face_height_px_{name}"] for name in ("p10", "median", "p90")] == [50, 90, 130]
+    assert row["layout_changes"] == 1
+
+
+def test_of_presence_the_seconds_that_tell_where_people_look_count():
+    seen = factories.lesson(2, people=6, seconds=5, leaves={0: 3, 1: 3}).observations
+    seen.faces.probs[:] = np.nan
+    values, tracks, people = worked_out(seen)
+    row = rows.summary(values, seen, tracks, people, Settings(), presence=True)
+    assert row["seconds_scored"] == 3
+
+
+def test_people_are_counted_where_somebody_looked():
+    # Three seconds of six people, then four left out, and four whose pictures are lost.
+    seen = factories.lesson(2, people=6, seconds=3).observations
+    seen = factories.observations(seen.faces, seconds=11, lost=range(7, 11))
+    values, tracks, people = worked_out(seen)
+    left_out = (np.arange(11) >= 3) & (np.arange(11) < 7)
+    row = rows.summary(values, seen, tracks, people, Settings(), left_out=left_out)
+    assert (row["people_median"], row["seconds_without_frames"]) == (6, 4)
+    # Nobody in the room is another thing.
+    assert rows.summary(values, seen, tracks, people, Settings())["people_median"] == 0

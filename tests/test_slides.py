@@ -138,3 +138,30 @@ def test_a_recording_too_short_to_stand_still_has_none(seconds: int) -> None:
     seen = factories.observations(Faces.empty(), seconds=seconds)
 
     assert slides.slide_changes(seen, SIZE_PX) == []
+
+
+def test_a_thumbnail_shows_nobody() -> None:
+    grey = np.full((720, 960), 200, np.uint8)
+    boxes = np.array([[480, 180, 240, 320]], np.float32)
+    small = slides.thumbnail(grey, boxes)
+    # 240 of 960 are 12 of 48 dots, 320 of 720 are 12 of 27; begun ones count as whole.
+    dark = np.argwhere(small == 0)
+    assert dark.min(axis=0).tolist() == [6, 24]
+    assert dark.max(axis=0).tolist() == [18, 35]
+    assert (small == 0).sum() == 13 * 12
+    assert (small[small > 0] == 200).all()
+
+
+@pytest.mark.parametrize("rate_hz", [1, 2])
+def test_a_camera_switched_off_is_no_slide_at_any_rate(rate_hz: int) -> None:
+    tile = slice(0, 13), slice(0, 24)
+    shown = np.arange(7 * rate_hz, 10 * rate_hz)
+    there = factories.faces(
+        len(shown), sample=shown, corner=np.tile([[230, 60]], (len(shown), 1)), height_px=210
+    )
+    seen = factories.observations(there, seconds=20, rate_hz=rate_hz)
+    grey = np.full_like(seen.thumbnails, 90)
+    grey[: 10 * rate_hz, *tile] = 180
+    assert slides.slide_changes(replace(seen, thumbnails=grey), SIZE_PX) == []
+    alone = replace(seen, thumbnails=grey, faces=Faces.empty())
+    assert slides.slide_changes(alone, SIZE_PX) == [10]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fer_core.records import Faces
 from fer_core.settings import Tracking
-from fer_core.track import Tracks, link
+from fer_core.track import Tracks, link, shuffled
 from tests import factories
 from tests.factories import TILE_PX, Lesson, examples
 
@@ -194,3 +194,47 @@ def test_nothing_decoded():
 
 def test_tracks_tell_nothing_but_numbers():
     assert [field.name for field in fields(Tracks)] == ["track", "count", "layout_changes"]
+
+
+def test_a_class_most_of_which_leaves_at_once_is_no_layout_change():
+    grid = [(x * 200.0, y * 200.0) for y in range(3) for x in range(3)]
+    stay = [grid[0], grid[4]]
+    tracks = linked(at((0, grid), (1, stay), (2, stay)), 3)
+    assert not tracks.layout_changes
+    assert tracks.count == 9
+
+
+def test_who_was_away_is_nobody_who_moved():
+    # Six of nine look away for a second; back are they and the three who stayed.
+    grid = [(x * 200.0, y * 200.0) for y in range(3) for x in range(3)]
+    tracks = linked(at((0, grid), (1, grid[:3]), (2, [grid[0], *grid[3:]])), 3)
+    assert not tracks.layout_changes
+    assert tracks.count == 9
+
+
+@pytest.mark.parametrize(("stay", "changed"), [(1, True), (2, False), (3, False)])
+def test_a_third_who_stay_are_enough_for_the_layout_to_stay(stay, changed):
+    grid = [(x * 200.0, 0.0) for x in range(6)]
+    moved = [*grid[:stay], *((x + 100.0, 400.0) for x, _ in grid[stay:])]
+    tracks = linked(at((0, grid), (1, moved)), 2)
+    assert bool(tracks.layout_changes) is changed
+
+
+def test_people_who_come_back_do_not_hide_a_new_layout():
+    # Three are seen and three were a second ago; then the three seen have moved, and the others
+    # are back where they were: nobody seen a sample ago has stayed.
+    grid = [(x * 200.0, 0.0) for x in range(6)]
+    moved = [(x + 100.0, 400.0) for x, _ in grid[:3]]
+    tracks = linked(at((0, grid), (1, grid[:3]), (2, [*moved, *grid[3:]])), 3)
+    assert tracks.layout_changes == (2,)
+
+
+def test_new_numbers_tell_nothing_of_the_order_and_are_each_recording_s_own():
+    faces = at((0, [(x * 200.0, 0.0) for x in range(9)]))
+    tracks = linked(faces, 1)
+    one, same, other = (shuffled(tracks, seed * 64) for seed in ("a", "a", "b"))
+    assert sorted(one.track.tolist()) == list(range(9))
+    assert one.track.tolist() == same.track.tolist()
+    assert one.track.tolist() != tracks.track.tolist()
+    assert one.track.tolist() != other.track.tolist()
+    assert (one.count, one.layout_changes) == (tracks.count, tracks.layout_changes)

@@ -251,3 +251,58 @@ def test_the_bundled_class(tmp_path):
     assert found.said(37, 40) == "So the leaf is as tidy as your desk?"
     assert [cue.start_s for cue in found.cues if cue.turn][:2] == [37, 40.5]
     assert "Dana" not in repr(found)
+
+
+def test_the_second_hour_is_in_its_hour(tmp_path):
+    text = "WEBVTT\n\n01:02:03.500 --> 01:02:05.000\nlate\n\n02:10.000 --> 02:12.000\nearly\n"
+    found = transcript.read_transcript(written(tmp_path, text))
+    assert [(cue.start_s, cue.end_s, cue.text) for cue in found.cues] == [
+        (130.0, 132.0, "early"),
+        (3723.5, 3725.0, "late"),
+    ]
+
+
+def test_the_rate_is_of_the_speech_within_the_recording():
+    # 10 words in 10 s; 20 words in 20 s, of which half lie behind the end; then others' words.
+    cues = (
+        Cue(0, 10, "word " * 10, turn=False),
+        Cue(50, 70, "word " * 20, turn=False),
+        Cue(80, 90, "word " * 99, turn=False),
+    )
+    assert Transcript(cues).rate(60) == pytest.approx(60 * 20 / 20)
+    assert Transcript(cues).rate(90) == pytest.approx(60 * 129 / 40)
+    assert Transcript(cues).rate(0) is None
+    assert Transcript(cues[2:]).rate(60) is None
+    # What begins before the end belongs to it, though it goes on.
+    assert Transcript(cues).within(60).cues == cues[:2]
+
+
+def test_speech_by_two_at_once_ends_with_the_later_one():
+    cues = (
+        Cue(0, 20, "long", turn=False),
+        Cue(5, 8, "short", turn=True),
+        Cue(22, 25, "on", turn=False),
+    )
+    assert Transcript(cues).speech() == [(0, 25)]
+    assert Transcript(cues[:2]).speech() == [(0, 20)]
+    # Three seconds are a pause.
+    assert Transcript((cues[0], Cue(23, 25, "on", turn=False))).pauses() == [(20, 23)]
+
+
+def test_a_second_that_is_left_out_in_part_is_left_out():
+    spoken = Transcript((Cue(0, 30, "word " * 30, turn=False),)).without([(30.5, 39.5)])
+    assert spoken.known_s(60).tolist() == [50]
+
+
+@pytest.mark.parametrize("how", ["beside", "bytes"])
+def test_what_was_said_in_what_is_left_out_is_not_read(how, tmp_path):
+    path = written(tmp_path, vtt((0, 5, "open words"), (20, 25, "a secret"), (40, 45, "the end")))
+    left_out = [(10, 30)]
+    if how == "beside":
+        found = transcript.spoken_beside(tmp_path / "class.mp4", left_out)
+    else:
+        found = transcript.spoken_in(path.name, path.read_bytes(), left_out)
+    assert [cue.text for cue in found.cues] == ["open words", "the end"]
+    # Two words in each 5.5 seconds of speech that may be looked at.
+    columns = transcript.columns_of(tmp_path / "class.mp4", 60, left_out)
+    assert columns["words_per_minute"] == pytest.approx(60 * 4 / 11)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fer_core.records import Segment
 from fer_core.settings import Video
 from fer_core.video import Sampler, find_ffmpeg, sampler
-from fer_core.video.groups import Pictures, dropping
+from fer_core.video.groups import Pictures, dropping, read_pictures
 from fer_core.video.program import Ffmpeg
 from tests import factories
 from tests.clips import (
@@ -343,3 +343,19 @@ def test_doubtful_times_leave_nothing_out(spoil):
     else:
         packets.hidden = True
     assert packets.unneeded(wanted) == []
+
+
+def test_pictures_that_an_edit_list_hides_make_all_doubtful(library, tmp_path, decoded):
+    edited = tmp_path / "edited.mp4"
+    source = library.clip("steady.mp4").path
+    ffmpeg("-ss", "3", "-i", source, "-t", "6", "-c", "copy", edited)
+    info = look(edited)
+    found = read_pictures(info, find_ffmpeg(None), SOME, {}, float("inf"))
+    assert found.hidden
+    every, ended = pictures(info, ALL)
+    most = len(decoded)
+    decoded.clear()
+    some, same = pictures(info, SOME)
+    assert same == ended
+    assert len(decoded) == most
+    assert all(np.array_equal(some[k], every[k]) for k in every)

@@ -279,3 +279,16 @@ def test_a_file_that_went_away_or_changed_since_is_said_so(tmp_path):
     os.mkfifo(path)
     with pytest.raises(InputError, match="not a regular file"):
         take(info)
+
+
+def test_a_file_over_the_limit_in_megabytes_is_refused(library):
+    path = library.clip("steady.mp4").path
+    large = path.with_name("large.mp4")
+    for size_bytes, fits in ((2_000_000, True), (2_000_001, False)):
+        content = path.read_bytes()
+        large.write_bytes(content + bytes(size_bytes - len(content)))
+        if fits:
+            assert probe(large, find_ffmpeg(None), Video(max_file_mb=2)).size_bytes == size_bytes
+        else:
+            with pytest.raises(InputError, match="larger than 2 MB"):
+                probe(large, find_ffmpeg(None), Video(max_file_mb=2))

@@ -274,3 +274,15 @@ def test_no_ffmpeg_at_all_is_said_so(monkeypatch):
     with pytest.raises(EnvironmentProblem, match="No ffmpeg") as caught:
         find_ffmpeg(None)
     assert "imageio-ffmpeg" in caught.value.hint
+
+
+def test_no_ffmpeg_may_open_anything_but_the_file(library):
+    path = library.clip("steady.mp4").path
+    source = program.open_input(path, LIMITS)
+    wanted = program.output([source], format="null")
+    command = program.command(find_ffmpeg(None), LIMITS, wanted).command
+    before = command[: command.index("-i")]
+    assert before[before.index("-protocol_whitelist") + 1] == "file,pipe"
+    kinds = before[before.index("-format_whitelist") + 1].split(",")
+    assert not {"hls", "concat", "dash", "sdp", "rtsp", "image2", "lavfi"} & set(kinds)
+    assert command[command.index("-i") + 1] == f"file:{path}"

@@ -342,3 +342,25 @@ def test_a_number_is_read_only_from_an_upright_picture():
     for wrong in (image[::-1], image[:, ::-1], np.full_like(image, 128), image.T):
         with pytest.raises(ValueError, match="no upright number"):
             read_number(wrong)
+
+
+def test_damage_is_counted_in_the_segment_it_lies_in(library):
+    whole = library.clip("sound.mp4").path
+    content = bytearray(whole.read_bytes())
+    start = content.index(b"mdat") + 8
+    middle = start + (len(content) - start) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    damaged = whole.with_name("damaged-parts.mp4")
+    damaged.write_bytes(content)
+    info = look(damaged)
+    _, every = take(info)
+    parts = [
+        take(info, Segment(k, 2 * k, 2 * k + 2))[1].failures_between(2 * k, 2 * k + 2)
+        for k in range(7)
+    ]
+    found = every.failures_between(0, None)
+    assert found > 0
+    assert (parts[0], parts[-1]) == (0, 0)
+    assert max(parts[1:-1]) > 0
+    assert [every.failures_between(k, k + 1) for k in range(14)].count(0) >= 10
+    assert sum(every.failures_between(k, k + 1) for k in range(14)) == found
