@@ -329,6 +329,7 @@ def test_sampling_more_often_changes_nothing_when_nothing_changes(seed, rate_hz)
                 rate_hz=rate_hz,
                 samples=np.arange(second * rate_hz, (second + 1) * rate_hz),
                 thumbnails=once.thumbnails[[second] * rate_hz],
+                stale=once.stale[[second] * rate_hz],
                 faces=Faces.concat(
                     [
                         replace(mine, sample=np.full(len(mine), second * rate_hz + k))

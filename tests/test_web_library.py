@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("library")
     lectures.write_lectures(home / "out")
     with serving(
-        home, WEB__REQUESTS_PER_MINUTE="5000", WEB__QUERY_S="4", WEB__QUERY_ROWS="700"
+        home, WEB__REQUESTS_PER_MINUTE="5000", WEB__QUERY_S="10", WEB__QUERY_ROWS="700"
     ) as running:
         yield running
 
