@@ -38,6 +38,8 @@ class Recipe:
         learning_rate: The highest, after the warm-up; falls to 0 as a cosine.
         warmup_epochs: Epochs in which the learning rate rises to it.
         weight_decay: AdamW's; not on biases and batch normalisation.
+        label_weight: Of the fer2013 head's loss; the consensus head's counts 1. A trunk that need
+            not know wrong labels by heart reads the consensus better.
         label_smoothing: Of the fer2013 head, whose labels are wrong for about a third.
         averaging: Share of the mean kept each step, in the exponential mean of the weights.
         seed: Of initial weights, order, augmentation and dropout.
@@ -57,6 +59,7 @@ class Recipe:
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
     weight_decay: float = 0.02
+    label_weight: float = 1.0
     label_smoothing: float = 0.1
     averaging: float = 0.998
     seed: Whole = 1
@@ -72,6 +75,7 @@ class Recipe:
             "learning_rate": 0 < self.learning_rate <= 1,
             "warmup_epochs": 0 <= self.warmup_epochs <= self.epochs,
             "weight_decay": 0 <= self.weight_decay <= 1,
+            "label_weight": 0 <= self.label_weight <= 10,
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "averaging": 0 <= self.averaging < 1,
             "seed": 0 <= self.seed < 2**32,  # as far as Keras and NumPy go

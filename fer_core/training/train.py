@@ -282,6 +282,7 @@ def _compiled(name: str, recipe: Recipe, faces: int) -> keras.Model:
             "consensus": losses.CategoricalCrossentropy(from_logits=True),
             "fer2013": losses.CategoricalCrossentropy(from_logits=True),
         },
+        loss_weights={"consensus": 1.0, "fer2013": recipe.label_weight},
         # XLA on a CPU has no fast convolutions: several times slower than TensorFlow's own.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )

@@ -280,6 +280,19 @@ def test_mixed_faces_have_the_same_share_of_faces_targets_and_weights(data):
         )
 
 
+def test_labels_of_no_weight_teach_nothing(data, tmp_path):
+    """Their head stays as it began, and the other one does not."""
+    recipe = replace(RECIPE, epochs=6, label_weight=0.0, weight_decay=0.0, averaging=0.0)
+    keras.utils.set_random_seed(recipe.seed)
+    first = {layer.name: layer.get_weights() for layer in tiny().layers}
+    model = train.train("tiny", data, data, tmp_path / "out", recipe)
+    moved = {
+        head: not np.array_equal(model.get_layer(head).get_weights()[0], first[head][0])
+        for head in zoo.HEADS
+    }
+    assert moved == {"consensus": True, "fer2013": False}
+
+
 def test_the_teacher_reads_each_face_once_as_it_is(data, tmp_path):
     shown = []
 
