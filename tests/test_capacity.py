@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from tools.capacity import Load, simulate
+from tools.capacity import Load, main, simulate
 
 # Nothing by chance, nothing that grows.
 PLAIN = Load(
     recordings=20,
     minutes=50,
+    workers=1,
     cores=1,
     core_s=0.1,
     plan_s=0,
@@ -61,3 +62,25 @@ def test_what_is_kept_is_looked_for() -> None:
     held = replace(PLAIN, cores=10_000, kept=1000, lookup_s=0.001, nightly_s=0.01)
     # A second for each plan, ten seconds and a bit in the end.
     assert simulate(held).hours == pytest.approx((20 * 1 + 30 + 10.2) / 3600, rel=0.02)
+
+
+def test_a_recording_is_cut_into_a_multiple_of_the_workers() -> None:
+    assert Load(minutes=50).segments == 12
+    assert Load(minutes=61).segments == 16
+
+
+def test_core_hours_are_those_of_cores_and_conductors() -> None:
+    night = simulate(replace(PLAIN, finish_s=36, minutes=100, nightly_s=1))
+    # 600 s a recording, 72 s to finish one of twice fifty minutes, a second each in the end.
+    assert night.core_hours == pytest.approx(20 * (600 + 72 + 1) / 3600)
+
+
+@pytest.mark.parametrize("given", [["--cores", "0"], ["--recordings", "0"], ["--datasets", "-1"]])
+def test_nothing_is_simulated_with_nothing(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["capacity", *given])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "number above 0" in capsys.readouterr().err

@@ -13,12 +13,14 @@ import heapq
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count, product
-from typing import Final
+from typing import Any, Final
 
-# Measured (make prefect-load): 12 a recording and 3 a segment, of which there are ten.
-REQUESTS: Final = 42.0
+# Measured (make prefect-load).
+REQUESTS: Final = 12
+SEGMENT_REQUESTS: Final = 3
 _SEED: Final = 20131
 _BAR: Final = 40
 _BUSY: Final = 0.9
@@ -36,9 +38,10 @@ class Load:
         at_once: recordings under way for each conductor.
         kept: recordings that lie in all datasets together, before the night.
         core_s: CPU seconds for a second of video: decoding, finding and reading 16 faces at 720p.
-        segment_s: length of a segment, seconds of video.
+        segment_s: length of a segment at most, seconds of video.
+        workers: of which number there are so many segments, or a multiple (``run.workers``).
         plan_s: conductor's seconds to hash, probe and plan a recording.
-        finish_s: conductor's seconds to finish one of 50 minutes.
+        finish_s: conductor's seconds to finish one of 50 minutes; more minutes take more.
         lookup_s: conductor's seconds for a recording and for each one that its dataset holds:
             those of its course are looked for.
         nightly_s: likewise once a night: looked at for damage, drawn in the index.
@@ -54,8 +57,9 @@ class Load:
     datasets: int = 1
     at_once: int = 64
     kept: int = 0
-    core_s: float = 0.18
+    core_s: float = 0.05
     segment_s: float = 300
+    workers: int = 4
     plan_s: float = 0.5
     finish_s: float = 3.0
     lookup_s: float = 60e-6
@@ -68,16 +72,30 @@ class Load:
     @property
     def segments(self) -> int:
         """Segments of a recording."""
-        return math.ceil(60 * self.minutes / self.segment_s)
+        return self.workers * math.ceil(60 * self.minutes / self.segment_s / self.workers)
+
+    @property
+    def finishing_s(self) -> float:
+        """Conductor's seconds to finish a recording."""
+        return self.finish_s * self.minutes / 50
 
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """How it went: hours, shares of the time that cores and conductors worked, tries repeated."""
+    """How it went.
+
+    Attributes:
+        hours: from the first plan to the last page and the index.
+        cores_busy: share of the time that the cores worked.
+        conductors_busy: likewise the conductors.
+        core_hours: that all cores and conductors worked.
+        again: segments tried again.
+    """
 
     hours: float
     cores_busy: float
     conductors_busy: float
+    core_hours: float
     again: int
 
     @property
@@ -126,11 +144,7 @@ class _Play:
         if self._conducting[k]:
             return
         if self._read[k]:
-            took_s, what, which = (
-                load.finish_s * load.minutes / 50,
-                "finish",
-                self._read[k].popleft(),
-            )
+            took_s, what, which = load.finishing_s, "finish", self._read[k].popleft()
         elif self._begun[k] < min(self._share[k], self._finished[k] + load.at_once):
             held = load.kept / load.datasets + self._finished[k]
             took_s, what = load.plan_s + load.lookup_s * held, "plan"
@@ -186,40 +200,52 @@ def simulate(load: Load) -> Night:
     play.run()
     ends_s = load.nightly_s * (load.kept + load.recordings) / load.datasets
     whole_s = play.now + ends_s
+    conductors_s = play.conductors_s + ends_s * load.datasets
     return Night(
         whole_s / 3600,
         play.cores_s / (whole_s * load.cores),
-        (play.conductors_s + ends_s * load.datasets) / (whole_s * load.datasets),
+        conductors_s / (whole_s * load.datasets),
+        (play.cores_s + conductors_s) / 3600,
         play.again,
     )
 
 
-def told(load: Load) -> str:
+def told(load: Load, night: Night) -> str:
     """Return a line about a night."""
-    night = simulate(load)
     return (
         f"{load.cores:>6} {load.datasets:>9} {load.kept:>9,} {night.hours:>7.1f} "
-        f"{night.cores_busy:>7.0%} {night.conductors_busy:>11.0%} {night.again:>6} "
-        f"  {night.bottleneck:<10} {'#' * min(_BAR, round(2 * night.hours))}"
+        f"{night.cores_busy:>7.0%} {night.conductors_busy:>11.0%} {night.core_hours:>11,.0f} "
+        f"{night.again:>6}   {night.bottleneck:<10} {'#' * min(_BAR, round(2 * night.hours))}"
     )
+
+
+def _above_nothing(kind: type[Any]) -> Callable[[str], Any]:
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise ValueError
+        return value
+
+    number.__name__ = "number above 0"  # as argparse names it
+    return number
 
 
 def main() -> None:
     """Print what nights of that size take."""
     usual = Load()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recordings", type=int, default=usual.recordings)
-    parser.add_argument("--minutes", type=float, default=usual.minutes)
-    parser.add_argument("--cores", type=int, nargs="*", default=[200, 300, 600])
-    parser.add_argument("--datasets", type=int, nargs="*", default=[1, 4, 16])
-    parser.add_argument("--at-once", type=int, default=usual.at_once)
-    parser.add_argument("--kept", type=int, nargs="*", default=[0, 200_000], help="in the datasets")
-    parser.add_argument("--core-s", type=float, default=usual.core_s, help="CPU s a s of video")
-    parser.add_argument("--finish-s", type=float, default=usual.finish_s)
+    whole, number = _above_nothing(int), _above_nothing(float)
+    parser.add_argument("--recordings", type=whole, default=usual.recordings)
+    parser.add_argument("--minutes", type=number, default=usual.minutes)
+    parser.add_argument("--cores", type=whole, nargs="+", default=[100, 200, 400])
+    parser.add_argument("--datasets", type=whole, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--at-once", type=whole, default=usual.at_once)
+    parser.add_argument("--kept", type=int, nargs="+", default=[0, 200_000], help="in the datasets")
+    parser.add_argument("--core-s", type=number, default=usual.core_s, help="CPU s a s of video")
+    parser.add_argument("--finish-s", type=number, default=usual.finish_s, help="for 50 minutes")
     parser.add_argument("--core-hour", type=float, default=0.04, help="price; an assumption")
     parser.add_argument("--gb-month", type=float, default=0.02, help="price; an assumption")
-    parser.add_argument("--mb", type=float, default=0.36, help="tables and page of a recording")
-    parser.add_argument("--requests", type=float, default=REQUESTS, help="to Prefect, a recording")
+    parser.add_argument("--mb", type=number, default=0.36, help="tables and page of 50 minutes")
     given = parser.parse_args()
     load = replace(
         usual,
@@ -230,20 +256,24 @@ def main() -> None:
         finish_s=given.finish_s,
     )
     tell(f"{load.recordings:,} recordings of {load.minutes:g} minutes; a # is half an hour\n")
-    tell(" cores  datasets      kept   hours   cores  conductors  again   bottleneck")
+    tell(" cores  datasets      kept   hours   cores  conductors  core hours  again   bottleneck")
+    core_hours: list[float] = []
     for kept, datasets, cores in product(given.kept, given.datasets, given.cores):
-        tell(told(replace(load, cores=cores, datasets=datasets, kept=kept)))
-    reading_h = load.recordings * 60 * load.minutes * load.core_s / 3600
-    core_h = reading_h + load.recordings * (load.finish_s + load.plan_s) / 3600
-    gb = load.recordings * given.mb / 1000
-    tell(f"\n{core_h:,.0f} core hours a night, {reading_h:,.0f} of them for segments")
-    tell(f"{gb:.1f} GB of tables and pages a night, {365 * gb:,.0f} a year")
+        tried = replace(load, cores=cores, datasets=datasets, kept=kept)
+        night = simulate(tried)
+        core_hours.append(night.core_hours)
+        tell(told(tried, night))
+    least, most = (hours / load.recordings for hours in (min(core_hours), max(core_hours)))
+    kept_gb = given.mb * load.minutes / 50 / 1000
+    gb = load.recordings * kept_gb
+    tell(f"\n{gb:.1f} GB of tables and pages a night, {365 * gb:,.0f} a year")
     tell(
-        f"a lecture: {core_h / load.recordings * given.core_hour:.4f} for computing and "
-        f"{given.mb / 1000 * 12 * given.gb_month:.5f} for a year of keeping, if a core hour costs "
-        f"{given.core_hour:g} and a GB month {given.gb_month:g} (assumptions)"
+        f"a lecture: {least:.4f} to {most:.4f} core hours, {least * given.core_hour:.5f} to "
+        f"{most * given.core_hour:.5f} for them and {12 * kept_gb * given.gb_month:.5f} "
+        f"for a year of keeping, if a core hour costs {given.core_hour:g} and a GB month "
+        f"{given.gb_month:g} (assumptions)"
     )
-    asked = given.requests * load.recordings
+    asked = (REQUESTS + SEGMENT_REQUESTS * load.segments) * load.recordings
     tell(f"Prefect: {asked:,.0f} requests a night, {asked / 8 / 3600:.0f} a second over 8 hours")
 
 
