@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -104,11 +105,27 @@ def test_two_workers_make_the_tables_of_one(
     inbox: Path, tmp_path: Path, alone: dict[str, bytes]
 ) -> None:
     most: list[int] = []
-    with progress.listening(lambda _: most.append(len(running(os.getpid())))):
+    loaded: set[str] = set()
+
+    def note(event: progress.Event) -> None:
+        most.append(len(running(os.getpid())))
+        if event.kind == "finished":  # they have read faces by now
+            loaded.update(*map(packages, running(os.getpid())))
+
+    with progress.listening(note):
         assert night(inbox, tmp_path, workers=2).status == "done"
     assert max(most) == 2
     assert running(os.getpid()) == []
     assert contents(tmp_path) == alone
+    # TensorFlow alone takes six seconds and 700 MB.
+    assert loaded >= {"cv2", "onnxruntime"}
+    assert loaded.isdisjoint({"tensorflow", "pandas", "pyarrow"})
+
+
+def packages(process: int) -> set[str]:
+    """Return the installed packages of which a process has loaded compiled parts."""
+    maps = Path(f"/proc/{process}/maps").read_text()
+    return set(re.findall(r"/site-packages/(\w+)/", maps))
 
 
 @pytest.mark.slow
