@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fer_core import assets
 from fer_core.assets import UNCALIBRATED, Calibration, ModelAsset
-from fer_core.errors import AssetCorrupt, in_short
+from fer_core.errors import AssetCorrupt, EnvironmentProblem, in_short
 from fer_core.records import EMOTIONS, FACE_SIZE_PX
 
 BATCH: Final = 64
@@ -143,6 +143,7 @@ def load_classifier(
 
     Raises:
         AssetCorrupt: the file is no model, or one of other labels.
+        EnvironmentProblem: the runtime is not installed as it should be.
     """
     if list(asset.entry["labels"]) != list(EMOTIONS):
         raise AssetCorrupt(
@@ -154,6 +155,11 @@ def load_classifier(
         with silent_stderr():  # LiteRT announces itself, and its delegate at the first run
             network, batch = _RUNTIMES[asset.runtime](asset.path, threads)
             _need_scores(network, head, batch)
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"The runtime '{asset.runtime}' does not start: {in_short(error)}.",
+            hint="Install lecturepulse again, or choose another with classification.runtime.",
+        ) from error
     # A damaged file makes zipfile, HDF5 and the runtimes raise almost anything.
     except Exception as error:
         raise AssetCorrupt(
@@ -229,10 +235,21 @@ def _onnx(path: Path, threads: int | None) -> Begun:
 
 
 def _keras(path: Path, threads: int | None) -> Begun:
-    tf, keras = _import_tensorflow(threads)
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with silent_stderr():
+        import keras
+    tf = _import_tensorflow(threads) if keras.config.backend() == "tensorflow" else None
+    model: Any = keras.saving.load_model(path, compile=False, safe_mode=True)
     if not isinstance(model.output, dict) or model.input_shape[1:] != _FACE:
         raise ValueError(f"it reads {model.input_shape[1:]}, not grey faces, or has no named heads")
+    if tf is None:  # where a model is trained with JAX or PyTorch
+
+        def predicted(faces: NDArray[np.uint8]) -> Logits:
+            given = model.predict_on_batch(faces.astype(np.float32)[..., None])
+            return {head: np.asarray(values) for head, values in given.items()}
+
+        return predicted, BATCH
     shape = tf.TensorSpec((BATCH, FACE_SIZE_PX, FACE_SIZE_PX), tf.uint8)
 
     @tf.function(input_signature=[shape])
@@ -277,11 +294,8 @@ _RUNTIMES: Final[dict[str, Callable[[Path, int | None], Begun]]] = {
 }
 
 
-def _import_tensorflow(threads: int | None) -> tuple[Any, Any]:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+def _import_tensorflow(threads: int | None) -> Any:
     with silent_stderr():
-        import keras
         import tensorflow as tf
 
         tf.constant(0)  # looks for devices, and talks about it
@@ -292,7 +306,7 @@ def _import_tensorflow(threads: int | None) -> tuple[Any, Any]:
             tf.config.threading.set_inter_op_parallelism_threads(1)
         except RuntimeError:  # already running: the first classifier has decided
             pass
-    return tf, keras
+    return tf
 
 
 @contextmanager

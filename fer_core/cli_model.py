@@ -120,6 +120,7 @@ def evaluate_model(
     faces = dataset.read_dataset(data, part)
     chosen = part or ("test" if "test" in faces.parts else "valid")
     report = measuring.evaluate(opened, faces.part(chosen)) | {"part": chosen}
+    report["notes"] = faces.overlaps()
     if plot is not None:
         drawn = reliability.reliability_svg(opened[0].name, {"": report}, chosen)
         try:
@@ -133,7 +134,7 @@ def evaluate_model(
 
         sys.stdout.write(json_module.dumps(report, indent=2, allow_nan=False) + "\n")
         return 0
-    for sentence in faces.overlaps():
+    for sentence in report["notes"]:
         terminal.line(sentence)
     terminal.line(f"Part: {chosen}")
     _tell(report)
@@ -184,22 +185,25 @@ def calibrate_model(
     *,
     data: Data,
 ) -> int:
-    """Calibrate a published model anew, on faces it did not learn from."""
+    """Calibrate a published model anew, on faces it did not learn from, and measure it again."""
     import_keras()
     from fer_core import terminal
     from fer_core.training import dataset
     from fer_core.training import export as publishing
 
-    faces = dataset.read_dataset(data).part("valid")
-    for runtime, heads in publishing.calibrate(name, faces).items():
-        for head, found in heads.items():
+    faces = dataset.read_dataset(data)
+    for sentence in faces.overlaps():
+        terminal.line(sentence)
+    found = publishing.calibrate(name, faces.part("valid"), say=terminal.line)
+    for runtime, heads in found.items():
+        for head, better in heads.items():
             offsets = ", ".join(
                 f"{emotion} {value:+.2f}"
-                for emotion, value in zip(EMOTIONS, found.offset, strict=True)
+                for emotion, value in zip(EMOTIONS, better.offset, strict=True)
                 if value
             )
             terminal.line(
-                f"{name} {runtime} {head}: temperature {found.temperature}"
+                f"{name} {runtime} {head}: temperature {better.temperature}"
                 + (f", offsets {offsets}" if offsets else "")
             )
     return 0

@@ -20,7 +20,7 @@ from fer_core.align import align_faces
 from fer_core.assets import Calibration
 from fer_core.classify import Classifier
 from fer_core.detect import YuNet
-from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError
+from fer_core.errors import AssetCorrupt, AssetMissing, ConfigError, EnvironmentProblem
 from fer_core.records import EMOTIONS, Segment
 from fer_core.settings import Detection, Video
 
@@ -140,6 +140,28 @@ def test_a_file_that_is_listed_but_is_no_model(other_models, how, runtime):
     listed.write_text(re.sub(r'sha256 = "\w+"', f'sha256 = "{sha256}"', listed.read_text()))
     with pytest.raises(AssetCorrupt, match="cannot be loaded"):
         load(runtime=runtime)
+
+
+def test_a_runtime_that_does_not_start_is_no_damaged_file(monkeypatch):
+    def broken(path, threads):
+        raise ImportError("libfoo.so.1: cannot open shared object file")
+
+    monkeypatch.setitem(classify._RUNTIMES, "litert", broken)
+    with pytest.raises(EnvironmentProblem, match=r"'litert' does not start: libfoo\.so\.1"):
+        load(runtime="litert")
+
+
+def test_keras_on_another_backend_says_the_same(monkeypatch, crops):
+    """As a machine without TensorFlow reads with a teacher's file."""
+    import keras
+
+    with_tensorflow = load(runtime="keras").logits(crops)
+    monkeypatch.setattr(keras.config, "backend", lambda: "torch")
+    monkeypatch.setattr(classify, "_import_tensorflow", None)
+    without = load(runtime="keras").logits(crops)
+    assert without.keys() == with_tensorflow.keys()
+    for head, scores in with_tensorflow.items():
+        np.testing.assert_allclose(without[head], scores, atol=1e-3)
 
 
 def test_missing_weights_and_unknown_models(other_models):

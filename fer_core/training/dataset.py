@@ -30,10 +30,17 @@ VALID_SHARE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The parts of a data set that are there, by name, in the order of ``PARTS``."""
+    """The parts of a data set that are there.
+
+    Attributes:
+        path: where it lies.
+        parts: by name, in the order of ``PARTS``.
+        is_split: whether ``valid`` was kept of ``train``, since the data set has none.
+    """
 
     path: Path
     parts: dict[str, FaceData]
+    is_split: bool = False
 
     def part(self, name: str) -> FaceData:
         """Return one part.
@@ -51,6 +58,11 @@ class Dataset:
     def overlaps(self) -> list[str]:
         """Return a sentence for each part that shares pictures with ``train``, or with itself."""
         said: list[str] = []
+        if self.is_split:
+            said.append(
+                f"valid: there is none; it is one picture in {VALID_SHARE} of train, which only a "
+                "model that was trained on this data set has not learned from"
+            )
         for name, data in self.parts.items():
             again = len(data) - len(set(_digests(data)))
             if again:
@@ -86,7 +98,8 @@ def read_dataset(path: Path, only: str | None = None) -> Dataset:
             # The faces to compare with, or to keep some of, are elsewhere.
             found = formats.read_parts(path)
     parts = {name: found[name] for name in PARTS if name in found}
-    if "train" in parts and "valid" not in parts and only != "test":
+    is_split = "train" in parts and "valid" not in parts and only != "test"
+    if is_split:
         parts |= _split(path, parts["train"])
     if "train" in parts:
         known = set(_digests(parts["train"]))
@@ -94,7 +107,7 @@ def read_dataset(path: Path, only: str | None = None) -> Dataset:
             if name != "train" and data.is_duplicate is None:
                 shared = np.array([digest in known for digest in _digests(data)], np.bool_)
                 parts[name] = replace(data, is_duplicate=shared)
-    dataset = Dataset(path, {name: parts[name] for name in PARTS if name in parts})
+    dataset = Dataset(path, {name: parts[name] for name in PARTS if name in parts}, is_split)
     if only is not None:
         dataset.part(only)
     return dataset

@@ -76,12 +76,7 @@ def export(
         EnvironmentProblem: the extra ``publish`` is not installed.
         StoreError: the folder cannot be written. Whatever is raised, nothing has been changed.
     """
-    for head in HEADS:
-        if not evaluate.truth_of(head, valid)[1].any():
-            raise InputError(
-                f"The part 'valid' has nothing to calibrate the head '{head}' on.",
-                hint="Publish with data that has FER+ votes.",
-            )
+    _need_truths(valid)
     trunk = read_model(weights)
     if trunk.name not in ARCHITECTURES or not has_our_interface(trunk):
         raise InputError(
@@ -104,12 +99,7 @@ def export(
             else:
                 save(trunk, path)
             file, reports[runtime] = _measured(trunk.name, path, runtime, entry, valid)
-            entry["metrics"][runtime] = {
-                head: {k: report[k] for k in _METRICS if k in report}
-                | {"int8_instructions": processor.multiplies_int8()}
-                for head, report in reports[runtime].items()
-                if head in HEADS
-            }
+            entry["metrics"][runtime] = _figures(reports[runtime])
             if file["size_bytes"] <= MOST_FILE_BYTES:
                 entry["files"][runtime] = file
             else:
@@ -119,18 +109,26 @@ def export(
     return reports
 
 
-def calibrate(name: str, valid: FaceData) -> dict[str, dict[str, assets.Calibration]]:
-    """Calibrate a published model anew; return what was found by runtime and head.
+def calibrate(
+    name: str, valid: FaceData, *, say: Callable[[str], None] = print
+) -> dict[str, dict[str, assets.Calibration]]:
+    """Calibrate a published model anew, and measure it again; return what was found.
 
     Args:
         name: a model of the manifest.
         valid: labelled faces, none of them learned from.
+        say: takes one line for each step.
+
+    Returns:
+        calibrations by runtime and head.
 
     Raises:
         ConfigError: no such model, or not one of ours.
+        InputError: the faces are without FER+ votes.
         AssetMissing, AssetCorrupt: not its published files.
-        StoreError: the manifest cannot be written.
+        StoreError: the manifest cannot be written. Whatever is raised, nothing has been changed.
     """
+    _need_truths(valid)
     if name == assets.DEEPFACE:
         raise ConfigError(
             f"The model '{name}' cannot be calibrated: its files are not ours.",
@@ -138,19 +136,41 @@ def calibrate(name: str, valid: FaceData) -> dict[str, dict[str, assets.Calibrat
         )
     published = assets.model(name)
     entry = published.entry
-    found: dict[str, dict[str, assets.Calibration]] = {}
-    for runtime, file in entry["files"].items():
-        asset = assets.model(name, runtime=runtime)
-        classifier = classify.load_classifier(asset)
-        better = evaluate.best_calibration(classifier.logits(valid.images), valid)
-        # A head that these faces have no truth for stays as it is.
-        found[runtime] = asset.calibration | better
-        once = _once(classify.load_classifier(asset, mirror=False).logits(valid.images), valid)
-        file.update(_as_table(found[runtime]) | {"once": file.get("once", {}) | once})
+    reports: dict[str, evaluate.Measures] = {}
+    for runtime in entry["files"]:
+        say(f"{name} for {runtime}: calibrating, measuring")
+        path = assets.model(name, runtime=runtime).path
+        entry["files"][runtime], reports[runtime] = _measured(name, path, runtime, entry, valid)
+        entry["metrics"][runtime] = _figures(reports[runtime])
     models = published.path.parent
     with whole(models, "make it writable") as folder:
-        _describe(models, folder, name, entry, {})
-    return found
+        _describe(models, folder, name, entry, reports)
+    return {
+        runtime: {
+            head: assets.Calibration(report[head]["temperature"], tuple(report[head]["offset"]))
+            for head in HEADS
+        }
+        for runtime, report in reports.items()
+    }
+
+
+def _need_truths(valid: FaceData) -> None:
+    for head in HEADS:
+        if not evaluate.truth_of(head, valid)[1].any():
+            raise InputError(
+                f"The part 'valid' has nothing to calibrate the head '{head}' on.",
+                hint="Give data that has FER+ votes.",
+            )
+
+
+def _figures(report: evaluate.Measures) -> dict[str, Any]:
+    """Return what the manifest tells of a runtime's figures, by head."""
+    return {
+        head: {name: report[head][name] for name in _METRICS if name in report[head]}
+        | {"int8_instructions": processor.multiplies_int8()}
+        for head in HEADS
+        if head in report
+    }
 
 
 def save(model: keras.Model, path: Path) -> None:

@@ -123,9 +123,10 @@ def _role(path: Path) -> str | None:
 
 def _parquet_files(paths: list[Path], only: str | None) -> Parts:
     roles: dict[str, Path] = {}
+    # A file of another name is what one wants to be measured on, unless one is named so.
+    other = None if "test" in map(_role, paths) else "test"
     for path in paths:
-        # A file of another name is what one wants to be measured on, if it is the only one.
-        part = _role(path) or ("test" if len(paths) == 1 else None)
+        part = _role(path) or other
         if part is None:
             continue
         if part in roles:

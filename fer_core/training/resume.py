@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,11 @@ from numpy.typing import NDArray
 
 from fer_core.errors import ConfigError, InputError, in_short
 from fer_core.folder import explained
+from fer_core.training.recipe import Recipe
 
 CHECKPOINT: Final = "checkpoint.npz"
+
+_DEFAULTS: Final = {each.name: each.default for each in fields(Recipe) if each.default != MISSING}
 
 Arrays = list[NDArray[Any]]
 
@@ -63,7 +67,8 @@ def restore_training(path: Path, origin: Origin, model: keras.Model) -> tuple[in
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
         header = json.loads(str(arrays["header"]))
-        epoch, began_with = int(header["epoch"]), dict(header["origin"])
+        # Of settings that there were not yet, today's default is what it was made with.
+        epoch, began_with = int(header["epoch"]), _DEFAULTS | dict(header["origin"])
         _need_same(path, began_with, origin)
         mean = [arrays[f"mean_{i}"] for i in range(len(model.weights))]
         _need_fit(epoch, mean, origin, model)

@@ -382,6 +382,18 @@ def test_an_empty_class_of_a_folder_is_named(tmp_path):
         dataset.read_dataset(folder)
 
 
+def test_a_file_of_any_name_beside_the_training_part_is_to_be_measured_on(tmp_path):
+    pictures.write(tmp_path / "fer2013-train.parquet", pictures.columns(700))
+    said = dataset.read_dataset(tmp_path).overlaps()
+    assert any("one picture in 10 of train, which only a model that was" in s for s in said)
+    pictures.write(tmp_path / "heldout.parquet", pictures.columns(14, seed=1))
+    data = dataset.read_dataset(tmp_path)
+    assert len(data.part("test")) == 14
+    pictures.write(tmp_path / "more.parquet", pictures.columns(14, seed=2))
+    with pytest.raises(InputError, match="look like the part 'test'"):
+        dataset.read_dataset(tmp_path)
+
+
 def test_duplicates_across_parts_are_found_and_told(tmp_path):
     table = {name: pictures.columns(14)[name] for name in ("image", "label")}
     pictures.write(tmp_path / "train.parquet", table)

@@ -340,6 +340,7 @@ def test_shipped_weights_are_measured_from_the_command_line(tmp_path, capsys):
 @pytest.mark.usefixtures("quickly_timed")
 def test_a_class_that_nobody_voted_for_has_no_recall_in_json(tmp_path, capsys):
     columns = pictures.columns(21) | {"votes_disgust": [0] * 21}
+    columns["image"][1] = columns["image"][0]
     pictures.write(tmp_path / "fer2013-test.parquet", columns)
     words = ("evaluate", "lecturenet", "--data", tmp_path, "--json")
     assert run(*words) == 0
@@ -349,6 +350,7 @@ def test_a_class_that_nobody_voted_for_has_no_recall_in_json(tmp_path, capsys):
 
     report = json.loads(capsys.readouterr().out, parse_constant=refused)
     assert report["part"] == "test"
+    assert "test: 1 of 21 pictures are there more than once" in report["notes"]
     assert report["consensus"]["recall"]["disgust"] is None
     assert "disgust       –" in evaluate.as_text(report)
     assert run(*words, "--plot", tmp_path / "absent" / "plot.svg") == 2

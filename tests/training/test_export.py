@@ -204,21 +204,41 @@ def test_temperatures_are_fitted_anew(checkout, capsys):
         assert now[runtime]["temperature"] == pytest.approx(file["temperature"], rel=1e-3)
 
 
+def test_what_is_calibrated_anew_is_measured_anew(checkout, capsys):
+    """Manifest, card and plot tell of the temperatures that are used."""
+    models = checkout / "models"
+    before = manifest(checkout)["models"]["lecturenet"]
+    pictures.write(checkout / "valid.parquet", pictures.columns(70, seed=2))
+    drawn = (models / "reliability-lecturenet.svg").read_bytes()
+    assert run("calibrate", "lecturenet", "--data", checkout) == 0
+    after = manifest(checkout)["models"]["lecturenet"]
+    for runtime, file in after["files"].items():
+        assert file["sha256"] == before["files"][runtime]["sha256"]
+        assert after["metrics"][runtime] != before["metrics"][runtime]
+        opened = evaluate.open_model("lecturenet", runtime=runtime)
+        again = evaluate.evaluate(opened, dataset.read_dataset(checkout, "valid").part("valid"))
+        for head in HEADS:
+            assert after["metrics"][runtime][head]["ece"] == pytest.approx(
+                again[head]["ece"], abs=1e-4
+            )
+    temperature = after["files"]["litert"]["temperature"]["consensus"]
+    assert f"| temperature | {temperature:.3f} |" in (models / "MODEL_CARD.md").read_text()
+    assert (models / "reliability-lecturenet.svg").read_bytes() != drawn
+    assert "lecturenet for onnx: calibrating, measuring" in capsys.readouterr().out
+
+
 def test_without_votes_nothing_is_published_and_no_calibration_lost(checkout, capsys):
     columns = pictures.columns(70, seed=1)
     unvoted = {name: columns[name] for name in ("image", "label", "duplicate_of_train")}
     pictures.write(checkout / "valid.parquet", unvoted)
     folder = checkout / "models"
     before = {file: file.read_bytes() for file in folder.iterdir()}
-    was = manifest(checkout)["models"]["custom_cnn"]["files"]
     file = checkout / "trained-lecturenet.keras"
     assert run("export", file, "--data", checkout, "--models", folder) == 1
     assert "'consensus'" in capsys.readouterr().err
+    assert run("calibrate", "custom_cnn", "--data", checkout) == 1
+    assert "'consensus'" in capsys.readouterr().err
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
-    assert run("calibrate", "custom_cnn", "--data", checkout) == 0
-    now = manifest(checkout)["models"]["custom_cnn"]["files"]
-    for runtime, file in was.items():
-        assert now[runtime]["temperature"]["consensus"] == file["temperature"]["consensus"]
 
 
 def test_only_our_own_models_are_calibrated(checkout, capsys):

@@ -107,6 +107,19 @@ def test_a_checkpoint_of_another_recipe_or_none_at_all(data, begun):
         run(data, begun, teachers=[Teacher("another", lambda faces: {})])
 
 
+def test_a_checkpoint_of_before_a_setting_existed_is_gone_on_with(data, begun):
+    path = begun / resume.CHECKPOINT
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    header = json.loads(str(arrays["header"]))
+    del header["origin"]["label_weight"]
+    np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
+    with pytest.raises(ConfigError, match=r"label_weight was 1\.0, now 0\.5"):
+        run(data, begun, replace(RECIPE, label_weight=0.5))
+    _, said = run(data, begun)
+    assert said[0] == "continuing after epoch 1 of 2"
+
+
 @pytest.mark.parametrize("damage", ["text", "header", "array", "cut", "epoch", "mean", "shape"])
 def test_a_damaged_checkpoint_is_told(damage, data, begun):
     path = begun / resume.CHECKPOINT

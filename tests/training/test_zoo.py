@@ -7,7 +7,8 @@ import pytest
 from keras import layers
 from keras.src.legacy.saving import legacy_h5_format
 
-from fer_core.errors import ConfigError, InputError
+from fer_core import training
+from fer_core.errors import ConfigError, EnvironmentProblem, InputError
 from fer_core.records import EMOTIONS
 from fer_core.training import train, zoo
 from fer_core.training.faces import HEADS
@@ -134,3 +135,12 @@ def test_resnet50_begins_with_imagenets_weights_where_keras_keeps_them(tmp_path,
             trunk.get_layer(name).get_weights(), model.get_layer(name).get_weights(), strict=True
         ):
             assert np.array_equal(one, other)
+
+
+def test_a_backend_that_is_not_installed_is_told(monkeypatch):
+    def importing(name):
+        raise ModuleNotFoundError("No module named 'torch'")
+
+    monkeypatch.setattr(training.importlib, "import_module", importing)
+    with pytest.raises(EnvironmentProblem, match="Keras does not start: No module named 'torch'"):
+        training.import_keras()
