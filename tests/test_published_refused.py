@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fer_core import audit, published
+from fer_core import audit, published, trail
 from fer_core import bucket as storage
 from fer_core.store import Store
 from tests import s3, test_published
@@ -58,7 +58,7 @@ def test_a_line_that_is_noted_while_others_arrive_is_kept(
         pass
     audit.note(two.out, "exported", of="two")
     noting = threading.Thread(target=audit.note, args=(two.out, "exported"), kwargs={"of": "late"})
-    waits, lock, write = threading.Event(), fcntl.flock, published.write_whole
+    waits, lock, write = threading.Event(), fcntl.flock, trail.write_whole
 
     def locked(file: Any, how: int) -> None:
         if threading.current_thread() is noting:
@@ -73,7 +73,7 @@ def test_a_line_that_is_noted_while_others_arrive_is_kept(
         write(path, data)
 
     monkeypatch.setattr(fcntl, "flock", locked)
-    monkeypatch.setattr(published, "write_whole", meanwhile)
+    monkeypatch.setattr(trail, "write_whole", meanwhile)
     published.reading(two)
     noting.join()
     assert [line["of"] for line in audit.lines(two.out)] == ["one", "two", "late"]
