@@ -197,7 +197,8 @@ class _Copy:
     def publish(self, recording_id: str | None) -> None:
         """Publish a recording's rows, page and log, or all; what cannot be now, ``push`` does."""
         with self._one_at_a_time:
-            with suppress(TransientError):
+            # Refused, too: what the storage does not take keeps nobody from reading the others.
+            with suppress(TransientError, EnvironmentProblem):
                 self.trail.push()
                 if recording_id is None:
                     self._push_all()
@@ -212,15 +213,18 @@ class _Copy:
         """Publish everything that changed here.
 
         Raises:
-            StoreError: the storage does not take it, or another run has taken over.
+            StoreError: the storage does not take or refuses it, or another run has taken over.
         """
         try:
             self.trail.push()
             self._push_all()
-        except TransientError as error:
+        except (TransientError, EnvironmentProblem) as error:
+            # That the network will be there again goes without saying; a right has to be given.
+            remedy = f"{error.hint} " if isinstance(error, EnvironmentProblem) else ""
             raise StoreError(
                 f"Not everything could be kept in {self._bucket.url}: {error.message}",
-                hint="It is kept in the working copy; the next run on this machine goes on.",
+                hint=f"{remedy}It is kept in the working copy; the next run on this machine goes "
+                "on.",
             ) from error
         finally:
             self._note()
@@ -232,9 +236,15 @@ class _Copy:
             if mark.stem not in stands:
                 self._remove_rows(mark.stem)
             mark.unlink(missing_ok=True)
+        refused: EnvironmentProblem | None = None
         for recording_id in stands:
-            self._push_rows(recording_id, files[recording_id])
+            try:
+                self._push_rows(recording_id, files[recording_id])
+            except EnvironmentProblem as error:  # one that is refused keeps no other back
+                refused = refused or error
         self._push_files({*self._files(), *self._known.files})
+        if refused:
+            raise refused
 
     def _push_rows(self, recording_id: str, files: Iterable[Path]) -> None:
         files = sorted(files, key=lambda path: path.parts[-4] == "recordings")
