@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -158,7 +158,7 @@ def at_hand(source: Source, settings: Settings, root: Path) -> Generator[Source]
         part.replace(source.path)
         sha256 = inboxes.content_sha256(source.path)
         with _writing:
-            _keep(root, _known(root) | {key: (sha256, _today())})
+            _keep(root, {**_known(root), key: (sha256, _today())})
         yield replace(source, sha256=sha256)
     finally:
         part.unlink(missing_ok=True)
@@ -318,24 +318,27 @@ def _key(path: Path, root: Path) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-_Known = dict[str, tuple[str, str]]
+_Known = Mapping[str, tuple[str, str]]
 _read: Final[dict[Path, tuple[int, _Known]]] = {}
 
 
 def _known(root: Path) -> _Known:
+    """Return what is known, not to be changed: it is asked for each of a hundred thousand."""
     path = root / KNOWN
     try:
         mtime_ns = path.stat().st_mtime_ns
         if _read.get(path, (0,))[0] != mtime_ns:
             stored = json.loads(path.read_text(encoding="utf-8"))
             _read[path] = mtime_ns, {key: (value[0], value[1]) for key, value in stored.items()}
-        return dict(_read[path][1])
+        return _read[path][1]
     except (OSError, ValueError, TypeError, AttributeError, IndexError):
         return {}  # then it is downloaded to find out
 
 
 def _keep(root: Path, known: _Known) -> None:
-    write_whole(root / KNOWN, json.dumps(known).encode())
+    path = root / KNOWN
+    write_whole(path, json.dumps(known).encode())
+    _read[path] = path.stat().st_mtime_ns, known
 
 
 def _note_seen(root: Path, keys: Iterable[str]) -> None:
@@ -344,7 +347,7 @@ def _note_seen(root: Path, keys: Iterable[str]) -> None:
     with _writing:
         known = _known(root)
         now = {k: (known[k][0], _today()) for k in keys if k in known}
-        _keep(root, {k: v for k, v in (known | now).items() if v[1] >= oldest})
+        _keep(root, {k: v for k, v in {**known, **now}.items() if v[1] >= oldest})
 
 
 def _today() -> str:

@@ -121,6 +121,11 @@ def _answering() -> Generator[None]:
         raise EnvironmentProblem(error.message, hint=error.hint) from error
 
 
+def _later() -> suppress:
+    """Leave to the end of the run what the storage does not take now, or refuses."""
+    return suppress(TransientError, EnvironmentProblem)
+
+
 class _Copy:
     """A working copy and the storage it belongs to; ``lease`` is None for one only read from."""
 
@@ -197,16 +202,18 @@ class _Copy:
     def publish(self, recording_id: str | None) -> None:
         """Publish a recording's rows, page and log, or all; what cannot be now, ``push`` does."""
         with self._one_at_a_time:
-            # Refused, too: what the storage does not take keeps nobody from reading the others.
-            with suppress(TransientError, EnvironmentProblem):
-                self.trail.push()
+            with _later():
                 if recording_id is None:
+                    self.trail.push()
                     self._push_all()
                     return
                 self._push_rows(recording_id, self._store.files_of(recording_id))
                 self._push_files({name for name in self._files() if recording_id in name})
-                self._push_files({arrivals.KNOWN})
+            # These grow with the dataset: for each recording they would cost more than it does.
             if time.monotonic() - self._noted_at > _NOTE_EVERY_S:
+                with _later():
+                    self.trail.push()
+                    self._push_files({arrivals.KNOWN})
                 self._note()
 
     def push(self) -> None:

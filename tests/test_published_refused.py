@@ -132,3 +132,34 @@ def test_a_line_that_is_noted_while_others_arrive_is_kept(
     published.reading(two)
     noting.join()
     assert [line["of"] for line in audit.lines(two.out)] == ["one", "two", "late"]
+
+
+def test_the_audit_log_is_not_read_anew_for_each_recording(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, counted = settings_of(bucket, tmp_path), trail._lines
+    reads: list[object] = []
+
+    def lines(paths: Any) -> Any:
+        reads.append(paths)
+        return counted(paths)
+
+    def told() -> list[str]:
+        found = s3.objects(f"{bucket}/out")
+        return [line for n, d in found.items() if "audit/" in n for line in d.decode().split("\n")]
+
+    monkeypatch.setattr(trail, "_lines", lines)
+    with published.writing(settings) as publish_one:
+        before = len(reads)
+        for number, letter in enumerate("abc"):
+            keep(settings.out, letter * 16, 9 + number)
+            audit.note(settings.out, "tried", of=letter)
+            publish_one(letter * 16)
+        assert len(reads) == before
+        assert named(s3.objects(f"{bucket}/out")) == {"a" * 16, "b" * 16, "c" * 16}
+        # Now and then, though: a machine that is lost takes no more than that with it.
+        monkeypatch.setattr(published, "_NOTE_EVERY_S", 0)
+        publish_one("a" * 16)
+        assert len([line for line in told() if '"tried"' in line]) == 3
+        audit.note(settings.out, "tried", of="late")
+    assert len([line for line in told() if '"tried"' in line]) == 4
