@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,13 @@ def test_a_question_to_an_emptied_bucket_ends_with_3(
     assert code == 3, said
     assert "nothing was deleted here" in said
     assert here(kept) == {ONE, OTHER}
+
+
+def test_duckdb_reads_it_as_documented(
+    kept: Settings, storage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "operation.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    s3.forget()  # as in a program of its own
+    exec(code.replace("s3://school/pulse", f"{storage}/old"), {})  # noqa: S102 - our own words
+    assert re.search(r"\b2\b", capsys.readouterr().out)
