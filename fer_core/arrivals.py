@@ -7,12 +7,13 @@ transcripts as anywhere, and what nothing has to be done about is never download
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from fer_core import inbox as inboxes
-from fer_core import transcript
+from fer_core import progress, transcript
 from fer_core.address import INBOX, address_of, bucket_and_key, id_of, is_url, path_of
 from fer_core.bucket import Bucket, Listed
 from fer_core.errors import EnvironmentProblem, InputError, TransientError
@@ -41,6 +42,7 @@ _FORGET_DAYS: Final = 30
 _ETAGS: Final = ".etags"
 _MAGIC: Final = frozenset("*?[")
 _writing: Final = threading.Lock()
+_Fault = InputError | TransientError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Layout:
     """
 
     paths: tuple[str | Path, ...]
-    failed: tuple[tuple[Path, InputError], ...]
+    failed: tuple[tuple[Path, _Fault], ...]
 
 
 def bucket_of(url: str, run: Run) -> Bucket:
@@ -74,16 +76,18 @@ def lay_out(paths: Sequence[str | Path], settings: Settings, root: Path) -> Layo
     """
     clear(root)
     here: list[str | Path] = []
-    failed: list[tuple[Path, InputError]] = []
+    failed: list[tuple[Path, _Fault]] = []
     seen: set[str] = set()
     for given in paths:
         if not (isinstance(given, str) and is_url(given)):
             here.append(given)
             continue
         try:
-            here.append(_lay_out(given, settings, root, failed, seen))
+            laid = _lay_out(given, settings, root, failed, seen)
         except TransientError as error:
             raise EnvironmentProblem(error.message, hint=error.hint) from error
+        if laid is not None:
+            here.append(laid)
     if seen:
         _note_seen(root, seen)
     return Layout(tuple(here), tuple(failed))
@@ -121,7 +125,8 @@ def at_hand(source: Source, settings: Settings, root: Path) -> Generator[Source]
     Raises:
         InputError: it is too large, or gone.
         StoreError: there is no room for it.
-        TransientError: the storage did not answer, or the object changed.
+        TransientError: the storage did not answer, or does not let us read the object (its owner
+            may mend that), or the object changed.
     """
     url = address_of(source.path, root)
     if not is_url(url):
@@ -139,8 +144,11 @@ def at_hand(source: Source, settings: Settings, root: Path) -> Generator[Source]
     above, _, name = url.rpartition("/")
     bucket = bucket_of(above, settings.run)
     try:
-        bucket.fetch(name, part)
-        now = bucket.described(name)
+        try:
+            bucket.fetch(name, part)
+            now = bucket.described(name)
+        except EnvironmentProblem as error:  # the others may be read all the same
+            raise _not_fetched(source.path, error) from error
         if now is None or now.etag != etag or part.stat().st_size != whole.st_size:
             raise TransientError(
                 f"{source.path.name!r} changed while it was copied.",
@@ -150,7 +158,7 @@ def at_hand(source: Source, settings: Settings, root: Path) -> Generator[Source]
         part.replace(source.path)
         sha256 = inboxes.content_sha256(source.path)
         with _writing:
-            _keep(root, _known(root) | {key: (sha256, _today())})
+            _keep(root, {**_known(root), key: (sha256, _today())})
         yield replace(source, sha256=sha256)
     finally:
         part.unlink(missing_ok=True)
@@ -183,14 +191,19 @@ def spoken(
     return transcript.spoken_in(name, found[0], left_out) if name and found else None
 
 
+def _not_fetched(path: Path, error: EnvironmentProblem) -> TransientError:
+    told = f"{path.name!r} cannot be fetched: {error.message}"
+    return TransientError(told, hint=f"{error.hint} It is tried again the next night.")
+
+
 def _lay_out(
     url: str,
     settings: Settings,
     root: Path,
-    failed: list[tuple[Path, InputError]],
+    failed: list[tuple[Path, _Fault]],
     seen: set[str],
-) -> str | Path:
-    """Lay out one address; return the path to look into instead."""
+) -> Path | None:
+    """Lay out one address; return the path to look into instead, None if there is none."""
     name, key = bucket_and_key(url)
     parts = PurePosixPath(key).parts
     fixed = next((n for n, part in enumerate(parts) if _MAGIC & set(part)), len(parts))
@@ -221,11 +234,13 @@ def _lay_out(
                     hint="Give the object another name.",
                 )
                 failed.append((path, told))
-    _copy_beside(bucket, found, folder)
+    failed += _copy_beside(bucket, found, folder)
+    if by_hand is not None:
+        return folder / by_hand if (folder / by_hand).exists() else None
     if fixed == len(parts):
         return folder
     # A person's folder may hold brackets of its own.
-    return Path(_without_magic(folder), *parts[fixed:]) if by_hand is None else folder / by_hand
+    return Path(_without_magic(folder), *parts[fixed:])
 
 
 def _without_magic(folder: Path) -> str:
@@ -259,13 +274,27 @@ def _beside(found: dict[str, Listed]) -> dict[str, Listed]:
     }
 
 
-def _copy_beside(bucket: Bucket, found: dict[str, Listed], folder: Path) -> None:
+def _copy_beside(
+    bucket: Bucket, found: dict[str, Listed], folder: Path
+) -> Generator[tuple[Path, _Fault]]:
+    """Copy what lies beside recordings; yield those that cannot be read without it."""
     wanted = _beside(found)
     safe = [name for name in wanted if not {"", ".", ".."} & set(name.split("/"))]
-    for name, data in bucket.read_all(safe):
+    refused: dict[str, EnvironmentProblem] = {}
+    for name, data in bucket.read_all(safe, refused):
         # None that has no recording's folder to lie in, or a name that no file can have.
         with suppress(OSError, ValueError):
             (folder / name).write_bytes(data)
+    for name, error in refused.items():
+        sidecar = folder / name
+        if sidecar.suffix != ".toml":
+            progress.tell("note", f"{sidecar.name!r} cannot be fetched: {error.message}")
+            continue
+        # What it says to leave out is not known.
+        for path in sidecar.parent.glob(f"{glob.escape(sidecar.stem)}.*"):
+            if path.with_suffix(".toml") == sidecar and path.suffix.lower() not in _BESIDE:
+                path.unlink()
+                yield path, _not_fetched(sidecar, error)
 
 
 def _etag_file(path: Path, root: Path) -> Path:
@@ -289,24 +318,27 @@ def _key(path: Path, root: Path) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-_Known = dict[str, tuple[str, str]]
+_Known = Mapping[str, tuple[str, str]]
 _read: Final[dict[Path, tuple[int, _Known]]] = {}
 
 
 def _known(root: Path) -> _Known:
+    """Return what is known, not to be changed: it is asked for each of a hundred thousand."""
     path = root / KNOWN
     try:
         mtime_ns = path.stat().st_mtime_ns
         if _read.get(path, (0,))[0] != mtime_ns:
             stored = json.loads(path.read_text(encoding="utf-8"))
             _read[path] = mtime_ns, {key: (value[0], value[1]) for key, value in stored.items()}
-        return dict(_read[path][1])
+        return _read[path][1]
     except (OSError, ValueError, TypeError, AttributeError, IndexError):
         return {}  # then it is downloaded to find out
 
 
 def _keep(root: Path, known: _Known) -> None:
-    write_whole(root / KNOWN, json.dumps(known).encode())
+    path = root / KNOWN
+    write_whole(path, json.dumps(known).encode())
+    _read[path] = path.stat().st_mtime_ns, known
 
 
 def _note_seen(root: Path, keys: Iterable[str]) -> None:
@@ -315,7 +347,7 @@ def _note_seen(root: Path, keys: Iterable[str]) -> None:
     with _writing:
         known = _known(root)
         now = {k: (known[k][0], _today()) for k in keys if k in known}
-        _keep(root, {k: v for k, v in (known | now).items() if v[1] >= oldest})
+        _keep(root, {k: v for k, v in {**known, **now}.items() if v[1] >= oldest})
 
 
 def _today() -> str:

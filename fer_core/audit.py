@@ -10,7 +10,7 @@ import getpass
 import hashlib
 import json
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,10 +89,14 @@ def lines(root: Path, only: str = "event") -> Iterator[dict[str, Any]]:
         only: lines that hold this fact; the others are not parsed, of years there are many.
     """
     with suppress(FileNotFoundError), (root / LOG).open(encoding="utf-8") as file:
-        for line in file:
-            if f'"{only}"' in line:
-                with suppress(ValueError):
-                    yield json.loads(line)
+        yield from _parsed(file, only)
+
+
+def _parsed(texts: Iterable[str], only: str) -> Iterator[dict[str, Any]]:
+    for text in texts:
+        if f'"{only}"' in text:
+            with suppress(ValueError):
+                yield json.loads(text)
 
 
 def note_settings(root: Path, settings: dict[str, Any]) -> None:
@@ -130,9 +134,18 @@ def note_answer(root: Path, sql: str, form: str, rows: int) -> None:
 
 def purged(root: Path) -> set[str]:
     """Return the references of recordings that were deleted, on request or by their age."""
+    return _deleted(lines(root, only="recordings"))
+
+
+def purged_in(texts: Iterable[str]) -> set[str]:
+    """Return the same of lines that are in no dataset's log yet."""
+    return _deleted(_parsed(texts, only="recordings"))
+
+
+def _deleted(told: Iterable[dict[str, Any]]) -> set[str]:
     return {
         str(found)
-        for line in lines(root, only="recordings")
+        for line in told
         if line.get("event") in ("purged", "expired")
         for found in line.get("recordings", ())
     }

@@ -91,8 +91,15 @@ class Bucket:
         data = self._ask(lambda: self._fs.cat_file(self._path(name)), None) if before else None
         return (data, before.etag) if before and data is not None else None
 
-    def read_all(self, names: Iterable[str]) -> Generator[tuple[str, bytes]]:
+    def read_all(
+        self, names: Iterable[str], refused: dict[str, EnvironmentProblem] | None = None
+    ) -> Generator[tuple[str, bytes]]:
         """Yield the bytes of many objects, read side by side.
+
+        Args:
+            names: of the objects.
+            refused: takes, by name, those that may not be read, with the reason; without it one of
+                them is an error.
 
         Raises:
             TransientError: one of them went meanwhile.
@@ -100,16 +107,28 @@ class Bucket:
         wanted = list(names)
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
-            paths = [self._path(name) for name in some]
-            # ``cat`` would take brackets, stars and question marks in a name for a pattern.
-            found = self._ask(
-                lambda paths=paths: self._fs.cat_ranges(paths, None, None, on_error="raise"), None
-            )
+            found: Any = self._ask(lambda some=some: self._contents(some, refused), None)
             if found is None:
                 raise TransientError(
                     f"{self.url} changed while it was read.", hint="Run again in a minute."
                 )
-            yield from zip(some, found, strict=True)
+            yield from found
+
+    def _contents(
+        self, names: list[str], refused: dict[str, EnvironmentProblem] | None
+    ) -> list[tuple[str, bytes]]:
+        paths = [self._path(name) for name in names]
+        # ``cat`` would take brackets, stars and question marks in a name for a pattern.
+        found = self._fs.cat_ranges(paths, None, None, on_error="return")
+        read: list[tuple[str, bytes]] = []
+        for name, data in zip(names, found, strict=True):
+            if not isinstance(data, Exception):
+                read.append((name, data))
+            elif refused is None or not (why := _refusal(self.url, data, _code(data))):
+                raise data
+            else:
+                refused[name] = why
+        return read
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy an object into a file.
@@ -241,16 +260,28 @@ def _access(url: str, error: Exception, code: str) -> EnvironmentProblem | None:
             f"No credentials were found for {url} ({name}).",
             hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
         )
+    if refusal := _refusal(url, error, code):
+        return refusal
+    if code == "NotImplemented":
+        return EnvironmentProblem(
+            f"{url} lacks something: conditional writes, most likely.",
+            hint="Use S3, or a server that knows If-Match and If-None-Match.",
+        )
+    return None
+
+
+def _refusal(url: str, error: Exception, code: str) -> EnvironmentProblem | None:
+    """Say that something may not be done, while other things may be, perhaps."""
+    if code == "InvalidObjectState":
+        return EnvironmentProblem(
+            f"{url} refuses to read an object that is archived ({code}).",
+            hint="Restore it from the archive, or move it away.",
+        )
     if isinstance(error, PermissionError) or code == "AccessDenied":
         return EnvironmentProblem(
             f"{url} refuses access ({code or 'access denied'}).",
             hint="Check the credentials (AWS_ACCESS_KEY_ID, …) and what they allow: to list, read, "
             "write and delete objects there.",
-        )
-    if code == "NotImplemented":
-        return EnvironmentProblem(
-            f"{url} lacks something: conditional writes, most likely.",
-            hint="Use S3, or a server that knows If-Match and If-None-Match.",
         )
     return None
 

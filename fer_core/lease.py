@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fer_core.bucket import Bucket
-from fer_core.errors import LecturePulseError, StoreError, TransientError
+from fer_core.errors import EnvironmentProblem, LecturePulseError, StoreError, TransientError
 
 NAME: Final = "lease.json"
 
@@ -82,6 +82,7 @@ def leased(bucket: Bucket) -> Generator[Lease]:
     Raises:
         StoreError: another run holds it.
         TransientError: the storage does not answer.
+        EnvironmentProblem: it refuses access, perhaps only to remove the lease at the end.
     """
     lease = _take(bucket)
     done = threading.Event()
@@ -92,14 +93,18 @@ def leased(bucket: Bucket) -> Generator[Lease]:
 
     renewing = threading.Thread(target=keep, daemon=True)
     renewing.start()
+    ended = False
     try:
         yield lease
+        ended = True
     finally:
         done.set()
         renewing.join()
         try:
             lease.give_back()
-        except TransientError as error:
+        except (TransientError, EnvironmentProblem) as error:
+            if ended and isinstance(error, EnvironmentProblem):
+                raise  # otherwise what ended the run says more
             _log.warning("The lease was not given back, and expires: %s", error.message)
 
 

@@ -7,21 +7,17 @@ recording is there when that is, and its other tables are those of the same name
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import secrets
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from fer_core import arrivals, audit, repair
+from fer_core import arrivals, repair
 from fer_core.bucket import Bucket, Listed
 from fer_core.errors import (
     ConfigError,
@@ -30,11 +26,13 @@ from fer_core.errors import (
     StoreError,
     TransientError,
 )
-from fer_core.folder import explained, write_whole
+from fer_core.folder import write_whole
+from fer_core.known import NOTED, Rows, look_at, noted, take_note
 from fer_core.lease import Lease, leased
 from fer_core.schema import TABLES
 from fer_core.settings import Settings
 from fer_core.store import PUBLISHED, Store
+from fer_core.trail import Trail
 
 _OBJECT: Final = re.compile(
     r"tables/(?P<table>\w+)/(?P<place>course=[^/]+/month=[^/]+)/"
@@ -43,28 +41,9 @@ _OBJECT: Final = re.compile(
 _PAGES: Final = re.compile(r"(reports|logs)/.*\.(html|log)")
 _SINGLE: Final = ("last-night.json", arrivals.KNOWN)
 _KINDS: Final = {".html": "text/html; charset=utf-8", ".log": "text/plain; charset=utf-8"}
-_NOTED: Final = f"{PUBLISHED}/known.json"
 _NOTE_EVERY_S: Final = 30.0
 _AUDIT: Final = re.compile(r"audit/[^/]+\.jsonl")
-_BEGIN: Final = '{"at": "2026-11-03T09:30:00+00:00"'
 _DIGITS: Final = 6
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A recording as it was published or brought here: its objects, and how its files looked."""
-
-    commit: str
-    objects: tuple[str, ...]
-    looked: str
-
-
-@dataclass(slots=True)
-class _Known:
-    """What stands in the storage, as far as we know: rows by recording; ETag and look by name."""
-
-    recordings: dict[str, _Rows] = field(default_factory=dict[str, _Rows])
-    files: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
 
 @contextmanager
@@ -129,7 +108,7 @@ def note_read(settings: Settings) -> None:
     if settings.publish_to is not None:
         try:
             bucket = arrivals.bucket_of(settings.publish_to, settings.run)
-            _Copy(Store(settings.out), bucket, None).push_audit()
+            _Copy(Store(settings.out), bucket, None).trail.push()
         except (EnvironmentProblem, TransientError) as error:
             raise StoreError(error.message, hint=error.hint) from error
 
@@ -142,24 +121,38 @@ def _answering() -> Generator[None]:
         raise EnvironmentProblem(error.message, hint=error.hint) from error
 
 
+def _later() -> suppress:
+    """Leave to the end of the run what the storage does not take now, or refuses."""
+    return suppress(TransientError, EnvironmentProblem)
+
+
 class _Copy:
     """A working copy and the storage it belongs to; ``lease`` is None for one only read from."""
 
     def __init__(self, store: Store, bucket: Bucket, lease: Lease | None) -> None:
         self._store, self._bucket, self._lease = store, bucket, lease
-        self._known = _noted(store.root / _NOTED)
+        self._known = noted(store.root)
         self._noted_at = time.monotonic()
         self._one_at_a_time = threading.Lock()
-        self._audit = f"audit/{datetime.now(UTC):%Y-%m-%dT%H%M%S}-{secrets.token_hex(4)}.jsonl"
+        self.trail = Trail(store.root, bucket)
 
     def pull(self) -> None:
         """Make the working copy what stands in the storage, but for what was not published yet.
 
         The holder of the lease also removes what no committed row belongs to.
+
+        Raises:
+            StoreError: everything that is known to stand there is gone.
         """
+        noticed = self.trail.parts()
         listed = self._bucket.listed()
+        told = [name for name in listed if _AUDIT.fullmatch(name)]
+        before, self._known = self._known, self._known.at(self._bucket.url, listed)
         tables = {name: found for name in listed if (found := _OBJECT.fullmatch(name))}
         committed = _committed(tables.values())
+        self._need_some(committed, told)
+        if before.url != self._known.url:
+            self._note()  # before anything here is no longer as it was there
         stands = {n: f for n, f in tables.items() if committed.get(f["recording"]) == f["commit"]}
         if self._lease is not None:
             self._bucket.remove(tables.keys() - stands.keys())
@@ -187,38 +180,58 @@ class _Copy:
         for recording_id, files in _by_recording(wanted.values()).items():
             self._mark(recording_id).unlink(missing_ok=True)
             objects = tuple(n for n, path in wanted.items() if path.stem == recording_id)
-            known[recording_id] = _Rows(committed[recording_id], objects, _look_at(files))
+            known[recording_id] = Rows(committed[recording_id], objects, look_at(files))
         self._pull_files({name: one for name, one in listed.items() if _is_file(name)})
-        self._pull_audit([name for name in listed if _AUDIT.fullmatch(name)])
+        self.trail.pull(told, noticed)
         self._note()
+
+    def _need_some(self, there: Iterable[str], told: Sequence[str]) -> None:
+        """Refuse to follow where all went at once, and no line says that somebody deleted it."""
+        known, url = self._known.recordings.keys(), self._bucket.url
+        if not known or not known.isdisjoint(there):
+            return
+        # A single one may have given way to what its file was replaced by.
+        if not (told and len(known) == 1) and not self.trail.tells_of_removal(known, told):
+            raise StoreError(
+                f"Nothing that this machine knows in {url} is there any more (recordings: "
+                f"{len(known)}); nothing was deleted here.",
+                hint="Check the account and AWS_ENDPOINT_URL_S3. To publish this machine's copy "
+                f"there again, delete {self._store.root / NOTED}.",
+            )
 
     def publish(self, recording_id: str | None) -> None:
         """Publish a recording's rows, page and log, or all; what cannot be now, ``push`` does."""
         with self._one_at_a_time:
-            with suppress(TransientError):
-                self.push_audit()
+            with _later():
                 if recording_id is None:
+                    self.trail.push()
                     self._push_all()
                     return
                 self._push_rows(recording_id, self._store.files_of(recording_id))
                 self._push_files({name for name in self._files() if recording_id in name})
-                self._push_files({arrivals.KNOWN})
+            # These grow with the dataset: for each recording they would cost more than it does.
             if time.monotonic() - self._noted_at > _NOTE_EVERY_S:
+                with _later():
+                    self.trail.push()
+                    self._push_files({arrivals.KNOWN})
                 self._note()
 
     def push(self) -> None:
         """Publish everything that changed here.
 
         Raises:
-            StoreError: the storage does not take it, or another run has taken over.
+            StoreError: the storage does not take or refuses it, or another run has taken over.
         """
         try:
-            self.push_audit()
+            self.trail.push()
             self._push_all()
-        except TransientError as error:
+        except (TransientError, EnvironmentProblem) as error:
+            # That the network will be there again goes without saying; a right has to be given.
+            remedy = f"{error.hint} " if isinstance(error, EnvironmentProblem) else ""
             raise StoreError(
                 f"Not everything could be kept in {self._bucket.url}: {error.message}",
-                hint="It is kept in the working copy; the next run on this machine goes on.",
+                hint=f"{remedy}It is kept in the working copy; the next run on this machine goes "
+                "on.",
             ) from error
         finally:
             self._note()
@@ -230,40 +243,19 @@ class _Copy:
             if mark.stem not in stands:
                 self._remove_rows(mark.stem)
             mark.unlink(missing_ok=True)
+        refused: EnvironmentProblem | None = None
         for recording_id in stands:
-            self._push_rows(recording_id, files[recording_id])
+            try:
+                self._push_rows(recording_id, files[recording_id])
+            except EnvironmentProblem as error:  # one that is refused keeps no other back
+                refused = refused or error
         self._push_files({*self._files(), *self._known.files})
-
-    def push_audit(self) -> None:
-        """Write the lines of the audit log that are not in the storage yet, as an object of ours.
-
-        Nobody else writes to it, so that no line is ever lost to another machine's.
-        """
-        root = self._store.root
-        own = root / PUBLISHED / self._audit
-        new = _lines([root / audit.LOG])
-        new.subtract(_lines(path for path in (root / PUBLISHED).glob("audit/*") if path != own))
-        lines = [line for line in _in_order(+new) if line]
-        if lines and lines != _in_order(_lines([own])):
-            data = "".join(f"{line}\n" for line in lines).encode()
-            self._bucket.write(self._audit, data, "application/x-ndjson")
-            write_whole(own, data)
-
-    def _pull_audit(self, names: Iterable[str]) -> None:
-        root = self._store.root
-        missing = [name for name in names if not (root / PUBLISHED / name).exists()]
-        for name, data in self._bucket.read_all(missing):
-            write_whole(root / PUBLISHED / name, data)
-        log, there = root / audit.LOG, _lines((root / PUBLISHED).glob("audit/*"))
-        if there - _lines([log]):
-            # Somebody may be noting what was read here.
-            with explained(log), audit.alone(root):
-                text = "".join(f"{line}\n" for line in _in_order(there | _lines([log])))
-                write_whole(log, text.encode())
+        if refused:
+            raise refused
 
     def _push_rows(self, recording_id: str, files: Iterable[Path]) -> None:
         files = sorted(files, key=lambda path: path.parts[-4] == "recordings")
-        before, now = self._known.recordings.get(recording_id), _look_at(files)
+        before, now = self._known.recordings.get(recording_id), look_at(files)
         if not files or (before and before.looked == now):
             return
         self._held()
@@ -276,7 +268,7 @@ class _Copy:
             self._bucket.write(objects[-1], path.read_bytes(), "application/vnd.apache.parquet")
         if before:
             self._remove(before.objects)
-        self._known.recordings[recording_id] = _Rows(commit, tuple(objects), now)
+        self._known.recordings[recording_id] = Rows(commit, tuple(objects), now)
         self._mark(recording_id).unlink(missing_ok=True)
 
     def _remove_rows(self, recording_id: str) -> None:
@@ -297,7 +289,7 @@ class _Copy:
         news = [n for n, listed in there.items() if known.get(n, ("",))[0] != listed.etag]
         for name, data in self._bucket.read_all(news):
             write_whole(root / name, data)
-            known[name] = there[name].etag, _look_at([root / name])
+            known[name] = there[name].etag, look_at([root / name])
         for name in known.keys() - there.keys():
             (root / name).unlink(missing_ok=True)
             del known[name]
@@ -307,7 +299,7 @@ class _Copy:
         for name in sorted(names):
             path = self._store.root / name
             if path.is_file():
-                now = _look_at([path])
+                now = look_at([path])
                 if known.get(name, ("", ""))[1] != now:
                     self._held()
                     kind = _KINDS.get(path.suffix, "application/json")
@@ -341,21 +333,8 @@ class _Copy:
             self._lease.check()
 
     def _note(self) -> None:
-        told = json.dumps(asdict(self._known)).encode()
-        write_whole(self._store.root / _NOTED, told)
+        take_note(self._store.root, self._known)
         self._noted_at = time.monotonic()
-
-
-def _noted(path: Path) -> _Known:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        rows = {
-            recording_id: _Rows(one["commit"], tuple(one["objects"]), one["looked"])
-            for recording_id, one in told["recordings"].items()
-        }
-        return _Known(rows, {name: (one[0], one[1]) for name, one in told["files"].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return _Known()  # then everything is looked at anew
 
 
 def _committed(tables: Iterable[re.Match[str]]) -> dict[str, str]:
@@ -375,25 +354,3 @@ def _by_recording(paths: Iterable[Path]) -> defaultdict[str, list[Path]]:
     for path in paths:
         found[path.stem].append(path)
     return found
-
-
-def _look_at(paths: Iterable[Path]) -> str:
-    """Return what changes when a file does, as ``make`` sees it."""
-    seen: list[str] = []
-    for path in sorted(paths):
-        status = path.stat()
-        seen.append(f"{path.parts[-4:]} {status.st_size} {status.st_mtime_ns}")
-    return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
-
-
-def _lines(paths: Iterable[Path]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for path in paths:
-        with suppress(FileNotFoundError):
-            found.update(path.read_text(encoding="utf-8", errors="replace").splitlines())
-    return found
-
-
-def _in_order(lines: Counter[str]) -> list[str]:
-    """Return lines of the audit log by their times; each begins with its own."""
-    return sorted(lines.elements(), key=lambda line: line[: len(_BEGIN)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -122,3 +123,19 @@ def copy_of(machine: Path) -> Path:
 def settings_of(there: str, tmp_path: Path, machine: str = "one", **more: Any) -> Settings:
     flags = {"out": str(copy_of(tmp_path / machine)), "publish_to": f"{there}/out", **more}
     return config.load(None, flags).settings
+
+
+def deny(url: str, *what: str) -> None:
+    """Have the server refuse actions, such as ``PutObject``, below an address; none: allow all."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    if not what:
+        client().call_s3("delete_bucket_policy", Bucket=bucket)
+        return
+    told = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": [f"s3:{action}" for action in what],
+        "Resource": f"arn:aws:s3:::{bucket}/{key}",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [told]})
+    client().call_s3("put_bucket_policy", Bucket=bucket, Policy=policy)

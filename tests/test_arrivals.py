@@ -90,3 +90,20 @@ def test_what_a_killed_night_laid_out_is_neither_used_nor_left(
     with published.writing(kept):
         assert said(kept, ONE) is None
     assert not (kept.out / "inbox").exists()
+
+
+def test_what_is_known_of_contents_is_not_copied_for_each_recording(
+    kept: Settings, storage: str
+) -> None:
+    """Of 300,000 that took 40 minutes a night."""
+    root = kept.out.absolute()
+    with published.writing(kept):
+        arrivals.lay_out([f"{storage}/inbox/maths"], kept, root)
+        path = root / "inbox" / storage.removeprefix("s3://") / "inbox" / "maths" / "aaaa.mp4"
+        arrivals._keep(root, {arrivals._key(path, root): ("f" * 64, "2026-11-03")})
+        before = arrivals._known(root)
+        assert arrivals.content_of(path, root) == "f" * 64
+        assert arrivals._known(root) is before
+        # Another process, or the storage, may have put another in its place.
+        (root / arrivals.KNOWN).write_text("{}")
+        assert arrivals.content_of(path, root) is None
