@@ -65,6 +65,7 @@ def segment_task(footage: Footage, part: Segment) -> SegmentResult:
     try:
         return workers.delegate(footage, part)
     except InputError as error:
+        runners.need_sight(footage)  # it may have gone from here meanwhile
         return error
 
 

@@ -53,8 +53,9 @@ def task_runner(run: Run) -> Generator[TaskRunner[Any]]:
         ) from error
     with ExitStack() as stack:
         dask: Any = distributed  # typed in part only
-        # What it says of every connection is for those who look after clusters.
-        logging.getLogger("distributed").setLevel(logging.ERROR)
+        # What it says of every connection is for those who look after clusters, who find it in the
+        # words of scheduler and workers; what it means for the night is told below.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         address = f"tcp://{run.runner.removeprefix(_ADDRESS)}"
         if run.runner == "dask":
             cluster = stack.enter_context(
