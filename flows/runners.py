@@ -55,7 +55,8 @@ def task_runner(run: Run) -> Generator[TaskRunner[Any]]:
         dask: Any = distributed  # typed in part only
         # What it says of every connection is for those who look after clusters, who find it in the
         # words of scheduler and workers; what it means for the night is told below.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        for name in ("distributed", "distributed.client"):  # which Dask gives a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         address = f"tcp://{run.runner.removeprefix(_ADDRESS)}"
         if run.runner == "dask":
             cluster = stack.enter_context(
