@@ -12,6 +12,7 @@
     │   └── Gone                 what is asked for is not there (any more)
     ├── QuestionError            a question to the tables is wrong              exit 2
     ├── TransientError           may work a minute later; retried               exit 1
+    │   ├── Unseen               a worker elsewhere has no such file; another may
     │   └── Busy                 there is as much to do as the machine may take
     └── StoreError               the dataset cannot be written or read          exit 3
 
@@ -129,6 +130,21 @@ class TransientError(LecturePulseError):
     """Something that may work a minute later; worth a retry."""
 
     code = "transient"
+
+
+class Unseen(TransientError):
+    """A worker on another machine does not see what its conductor sees.
+
+    Args:
+        message, hint, detail: as of every error.
+        worker: address of the worker.
+    """
+
+    code = "unseen"
+
+    def __init__(self, message: str, *, hint: str = "", detail: str = "", worker: str = "") -> None:
+        super().__init__(message, hint=hint, detail=detail)
+        self.worker = worker
 
 
 class Busy(TransientError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -152,6 +154,32 @@ def test_a_scheduler_that_does_not_answer_is_said_at_once(
         runners.task_runner(settings.run),
     ):
         pass
+
+
+@pytest.mark.parametrize("word", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_what_listens_there_but_is_no_scheduler_is_not_waited_for(
+    word: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "_PATIENCE_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    callers.append(server.accept()[0])
+                    callers[-1].sendall(word)
+
+        callers: list[socket.socket] = []
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"dask://127.0.0.1:{server.getsockname()[1]}"
+        settings = config.load(None, {"run.runner": address}).settings
+        with (
+            pytest.raises(EnvironmentProblem, match="No Dask scheduler answers"),
+            runners.task_runner(settings.run),
+        ):
+            pass
+    for caller in callers:
+        caller.close()
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ EXIT_CODES = {
     "Gone": 1,
     "QuestionError": 2,
     "TransientError": 1,
+    "Unseen": 1,
     "Busy": 1,
     "StoreError": 3,
 }
