@@ -116,8 +116,7 @@ def test_a_checkpoint_of_before_a_setting_existed_is_gone_on_with(data, begun):
     np.savez(path, **(arrays | {"header": np.array(json.dumps(header))}))
     with pytest.raises(ConfigError, match=r"label_weight was 1\.0, now 0\.5"):
         run(data, begun, replace(RECIPE, label_weight=0.5))
-    _, said = run(data, begun)
-    assert said[0] == "continuing after epoch 1 of 2"
+    assert run(data, begun)[1][0] == "continuing after epoch 1 of 2"
 
 
 @pytest.mark.parametrize("damage", ["text", "header", "array", "cut", "epoch", "mean", "shape"])
