@@ -1,6 +1,7 @@
 """The shipped weights on any faces, in every runtime."""
 
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -183,9 +184,12 @@ def test_labels_of_another_release(other_models):
 def test_the_int8_files_say_what_the_keras_model_says(runtime, class_crops):
     one, other = load(runtime=runtime), load(runtime="keras")
     for faces in class_crops.values():
-        quantised, exact = one.classify(faces), other.classify(faces)
-        assert np.abs(quantised - exact).mean() < 0.02
-        assert (quantised.argmax(axis=1) == exact.argmax(axis=1)).mean() > 0.8
+        brighter = [cv2.convertScaleAbs(faces, beta=by) for by in (0, 15, 30)]
+        varied = np.concatenate([*brighter, *(np.roll(faces, by, axis=2) for by in (-2, -1, 1, 2))])
+        quantised, exact = one.classify(varied), other.classify(varied)
+        # As far as `make bench` lets the probabilities be off.
+        assert np.abs(quantised - exact).mean() < 0.01
+        assert (quantised.argmax(axis=1) == exact.argmax(axis=1)).mean() > 0.95
 
 
 def network(faces):
@@ -296,6 +300,9 @@ def test_the_bundled_class_is_happier_when_it_laughs(classifier, class_crops):
     )
     assert len(neutral) == len(laughing) == 9
     assert laughing.mean() > neutral.mean() + 0.2
-    # Both in reading order, so person by person: by chance eight of nine would be happier in one of
-    # fifty tries. How sure a network is of drawn people says little of real ones.
-    assert (laughing > neutral).sum() >= 8
+    # Both in reading order, so person by person. If the seconds were alike, each difference might
+    # as well be the other way round: less than one in fifty such tries adds up to as much. How sure
+    # a network is of drawn people says little of real ones; two of the nine are not read as happy.
+    signs = np.array(list(itertools.product((1, -1), repeat=9)))
+    apart = laughing - neutral
+    assert (signs @ apart >= apart.sum() - 1e-6).mean() < 0.02
