@@ -153,7 +153,9 @@ def read_parquet(path: Path) -> FaceData:
     with _reading(f"{path} cannot be read as Parquet", OSError, pa.ArrowException):
         table = pq.read_table(path)
     names = set(table.column_names)
-    needed = {"image", "label"} | (set(VOTE_COLUMNS) if names & set(VOTE_COLUMNS) else set[str]())
+    # By how they begin: misspelt ones must not count as none.
+    voted = any(name.startswith("vote") for name in names)
+    needed = {"image", "label"} | (set(VOTE_COLUMNS) if voted else set[str]())
     need_columns(path, names, needed)
     if not table.num_rows:
         raise InputError(f"{path} holds no faces.", hint="Copy the file again.")

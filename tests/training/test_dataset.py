@@ -127,6 +127,10 @@ def declaring(width, height):
             {n: v for n, v in pictures.columns(8).items() if n not in {"label", "votes_nf"}},
             ["label, votes_nf"],
         ),
+        (
+            {name.replace("votes_", "vote_"): v for name, v in pictures.columns(8).items()},
+            ["votes_contempt", "votes_nf"],
+        ),
     ],
 )
 def test_faults_name_file_and_row(tmp_path, table, words):
