@@ -19,8 +19,8 @@ ECE_BINS: Final = 15
 TEMPERATURES: Final = (0.05, 20.0)
 """Least and greatest temperature that calibration may give."""
 
-STRENGTHS: Final = tuple(step / 10 for step in range(1, 8))
-"""How much of the classes' frequencies balancing may take out of the logits; 1 would be all."""
+OFFSETS: Final = tuple(step / 5 for step in range(1, 11))
+"""By how much balancing may raise the logit of the rarest class."""
 
 _HALVINGS: Final = 60
 _LEAST_PROBABILITY: Final = 1e-12
@@ -117,24 +117,24 @@ def best_temperature(logits: Floats, truth: Indices) -> float:
 
 
 def balance(logits: Floats, truth: Indices, costs: float) -> NDArray[np.float64]:
-    """Return offsets of the logits, ``(classes,)``, that favour rare classes (Menon et al. 2021).
+    """Return offsets of the logits, ``(classes,)``, that favour the rarest class alone.
 
-    They are ``-strength * log(frequency)``, mean 0, with the greatest strength of ``STRENGTHS``
-    that lowers accuracy by ``costs`` at most.
+    It gets the greatest of ``OFFSETS`` that lowers accuracy by ``costs`` at most. An offset for
+    every class by its frequency (Menon et al. 2021) costs several times as much for the same
+    recall.
 
     Args:
         logits: ``(n, classes)``.
         truth: ``(n,)`` indices of the true classes.
         costs: a share of the faces.
     """
-    classes = logits.shape[1]
-    # One more of each: a class that does not occur is rare, not impossible.
-    rarity = -np.log(np.bincount(truth, minlength=classes) + 1.0)
-    rarity -= rarity.mean()
+    classes, counts = np.unique(truth, return_counts=True)
+    rarest = classes[counts.argmin()]
     least = (logits.argmax(axis=1) == truth).mean() - costs
-    best = np.zeros(classes)
-    for strength in STRENGTHS:
-        offset = strength * rarity
+    best = np.zeros(logits.shape[1])
+    for by in OFFSETS:
+        offset = np.zeros(logits.shape[1])
+        offset[rarest] = by
         if ((logits + offset).argmax(axis=1) == truth).mean() >= least:
             best = offset
     return best

@@ -128,16 +128,16 @@ def test_balancing_finds_the_rare_class_as_long_as_accuracy_allows():
     # 990 faces of one class, ten of another that is as sure, but for its rarity.
     truth = np.repeat([0, 1], [990, 10])
     clear = np.where(truth[:, None] == np.arange(2), 4.0, 0.0)
-    assert metrics.balance(clear, truth, 0.0) == pytest.approx(
-        max(metrics.STRENGTHS) * np.log(991 / 11) / 2 * np.array([-1, 1])
-    )
+    assert metrics.balance(clear, truth, 0.0) == pytest.approx([0, max(metrics.OFFSETS)])
     logits = clear - [0, 4.5]  # every rare face lost, and found again by an offset of 0.5
     offset = metrics.balance(logits, truth, 0.0)
     assert ((logits + offset).argmax(axis=1) == truth).all()
     # Any offset that finds the ten rare faces loses twenty common ones.
-    logits[:20, 1] = logits[:20, 0] - 0.2
+    logits[:20, 1] = logits[:20, 0] - 0.1
     assert not metrics.balance(logits, truth, 0.0).any()
     assert metrics.balance(logits, truth, 0.011).any()
+    # A third class that is not there is not the rarest.
+    assert not metrics.balance(np.pad(clear, ((0, 0), (0, 1))), truth, 0.0)[2]
 
 
 def test_calibration_makes_probabilities_of_logits_once_moved_and_divided():
