@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_core import assets
 from fer_core.boxes import overlap
+from fer_core.planes import Planes
 from fer_core.records import LANDMARKS, Faces, Frame
 from fer_core.settings import Detection
 from fer_core.yunet import Network
@@ -69,7 +69,7 @@ class QuickSearch:
     def detect(self, frame: Frame) -> Faces:
         """Return the faces of one frame; frames have to come in their order."""
         side_px = self._settings.quick_side_px
-        if not 0 < side_px < min(max(frame.image.shape), self._settings.longest_side_px):
+        if not 0 < side_px < min(max(frame.planes.size_px), self._settings.longest_side_px):
             return self._detector.detect(frame)
         stretch = self._stretch_of(frame)
         begins = stretch != self._stretch
@@ -150,16 +150,16 @@ class YuNet:
         Returns:
             Boxes, scores and landmarks in pixels of ``frame``; empty if there is no face.
         """
-        found = self._search(frame.image, self._settings.longest_side_px)
+        found = self._search(frame.planes, self._settings.longest_side_px)
         smallest = found[:, 3].min() if len(found) else 0.0
-        shrunk = max(frame.image.shape) > self._settings.longest_side_px
+        shrunk = max(frame.planes.size_px) > self._settings.longest_side_px
         if shrunk and smallest < self._settings.small_face_px:
-            found = self._search(frame.image, self._settings.longest_side_small_px)
+            found = self._search(frame.planes, self._settings.longest_side_small_px)
         return self._faces(frame, found)
 
     def detect_at(self, frame: Frame, longest_side_px: int) -> Faces:
         """Find the faces of one frame at one size only."""
-        return self._faces(frame, self._search(frame.image, longest_side_px))
+        return self._faces(frame, self._search(frame.planes, longest_side_px))
 
     def _faces(self, frame: Frame, found: NDArray[np.float64]) -> Faces:
         if len(found) > self._settings.max_faces:
@@ -175,12 +175,10 @@ class YuNet:
             found[:, 4:14].reshape(-1, len(LANDMARKS), 2),
         )
 
-    def _search(self, image: NDArray[np.uint8], longest_side_px: int) -> NDArray[np.float64]:
-        """Return the network's rows (box, five points, score), in pixels of ``image``."""
-        scale = min(1.0, longest_side_px / max(image.shape))
-        if scale < 1:
-            size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        found = self._network.search(image).astype(np.float64)
+    def _search(self, planes: Planes, longest_side_px: int) -> NDArray[np.float64]:
+        """Return the network's rows (box, five points, score), in pixels of the picture."""
+        scale = min(1.0, longest_side_px / max(planes.size_px))
+        width, height = (max(1, round(side * scale)) for side in planes.size_px)
+        found = self._network.search(planes.image((width, height))).astype(np.float64)
         found[:, :14] /= scale
         return found

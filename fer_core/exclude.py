@@ -10,11 +10,15 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from fer_core.planes import NO_COLOUR
+from fer_core.records import Frame
 
 _MOST_COVERED = 0.25
 _TIME = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{2})")
@@ -89,11 +93,17 @@ class Exclusion(BaseModel):
 
 
 def black_out(
-    image: NDArray[np.uint8], exclusions: Sequence[Exclusion], time_s: float
+    image: NDArray[np.uint8], exclusions: Sequence[Exclusion], time_s: float, *, black: int = 0
 ) -> NDArray[np.uint8]:
-    """Return a picture, ``(height, width, 3)``, without what is left out at that time.
+    """Return a picture without what is left out at that time.
 
     Edges are moved outwards to whole pixels. The picture itself is not changed.
+
+    Args:
+        image: ``(height, width)``, or ``(height, width, 3)``.
+        exclusions: what is left out.
+        time_s: of the picture.
+        black: what its pixels are there.
     """
     now = [exclusion.rectangle for exclusion in exclusions if exclusion.holds(time_s)]
     if not now:
@@ -102,8 +112,20 @@ def black_out(
     height, width = image.shape[:2]
     for left, top, right, bottom in now:
         above, below = math.floor(top * height), math.ceil(bottom * height)
-        image[above:below, math.floor(left * width) : math.ceil(right * width)] = 0
+        image[above:below, math.floor(left * width) : math.ceil(right * width)] = black
     return image
+
+
+def black_out_frame(frame: Frame, exclusions: Sequence[Exclusion]) -> Frame:
+    """Return a frame without what is left out at its time."""
+    if not exclusions:
+        return frame
+    planes, time_s = frame.planes, float(frame.time_s)
+    grey = black_out(planes.grey, exclusions, time_s)
+    blue, red = (
+        black_out(plane, exclusions, time_s, black=NO_COLOUR) for plane in (planes.blue, planes.red)
+    )
+    return replace(frame, planes=replace(planes, grey=grey, blue=blue, red=red))
 
 
 def uncovered(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from fer_core.detect import QuickSearch, YuNet
 from fer_core.errors import InputError
 from fer_core.jpeg import open_jpeg
 from fer_core.picture import Reading, read_faces
+from fer_core.planes import Planes
 from fer_core.records import FACE_SIZE_PX, Faces, Frame, Observations
 from fer_core.settings import Settings
 from fer_core.tape import Tape
@@ -120,7 +120,7 @@ class View:
 
     def _warm_up(self) -> None:
         """Load what the first picture would have to wait for."""
-        blank = np.zeros((720, 1280, 3), np.uint8)
+        blank = Planes.of_image(np.zeros((720, 1280, 3), np.uint8))
         self._detector.detect(Frame(-RATE_HZ, Fraction(-1), blank))
         if self.model is not None:
             reads = segment.classifier(self.model, mirror=self._settings.classification.mirror)
@@ -203,14 +203,14 @@ class View:
         return 0.0 if self._tape_from_s is None else time_s - self._tape_from_s
 
     def _find(self, image: NDArray[np.uint8], time_s: float) -> tuple[Faces, NDArray[np.uint8]]:
-        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        planes = Planes.of_image(image)
         sample = int(time_s * RATE_HZ)
-        faces = self._detector.detect(Frame(sample, Fraction(sample, RATE_HZ), image))
+        faces = self._detector.detect(Frame(sample, Fraction(sample, RATE_HZ), planes))
         if left_out := self._settings.privacy.exclude:
-            size_px = grey.shape[1], grey.shape[0]
-            keep = exclude.uncovered(faces.box, left_out, self._since(time_s), size_px)
+            since = self._since(time_s)
+            keep = exclude.uncovered(faces.box, left_out, since, planes.size_px)
             faces = faces.only(keep)
-        return faces, grey
+        return faces, planes.grey
 
     def _end_second(self, second: int) -> Second:
         """Sum up the pictures of a second."""

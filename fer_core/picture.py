@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_core import align, assets, engagement, exclude, policy, segment
 from fer_core.assets import ModelAsset
 from fer_core.detect import YuNet
+from fer_core.planes import Planes
 from fer_core.records import Faces, Frame
 from fer_core.settings import Classification, Settings
 
@@ -72,10 +72,10 @@ class PictureReader:
         left_out = self._settings.privacy.exclude
         image = exclude.black_out(image, left_out, 0)
         with self._turn:
-            faces = self._detector.detect(Frame(0, _START, image))
+            planes = Planes.of_image(image)
+            faces = self._detector.detect(Frame(0, _START, planes))
             faces = faces.only(exclude.uncovered(faces.box, left_out, 0, (width, height)))
-            grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-            return read_faces(faces, grey, self.model, self._settings.classification)
+            return read_faces(faces, planes.grey, self.model, self._settings.classification)
 
 
 def read_faces(

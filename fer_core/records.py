@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_core.planes import Matrix, Planes
+
 EMOTIONS: Final = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """The seven expression classes in the order of every array and column (FER2013's own order)."""
 
@@ -50,6 +52,7 @@ class VideoInfo:
         duration_s_from_header: what the header declares, in seconds; may be wrong or absent.
         frame_rate_from_header: average frames a second; may be wrong or absent.
         stream_index: the video stream used, by ffmpeg's index within the file.
+        matrix: how its luma and chroma stand for colours; BT.601's where it does not say.
         created: creation time in the container, UTC.
         title: title in the container.
         chapters: chapters in the container.
@@ -64,6 +67,7 @@ class VideoInfo:
     duration_s_from_header: float | None
     frame_rate_from_header: Fraction | None
     stream_index: int
+    matrix: Matrix = "bt601"
     created: datetime | None = None
     title: str | None = None
     chapters: tuple[Chapter, ...] = ()
@@ -101,16 +105,12 @@ class Frame:
     Attributes:
         sample: number of the sample in the recording; ``time_s = sample / rate_hz``, exactly.
         time_s: presentation time asked for, in seconds from the start of the recording.
-        image: ``(height, width, 3)`` uint8, blue-green-red.
+        planes: the picture.
     """
 
     sample: int
     time_s: Fraction
-    image: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise ValueError(f"image must be (h, w, 3) uint8, got {self.image.shape}")
+    planes: Planes
 
 
 @dataclass(frozen=True, slots=True)

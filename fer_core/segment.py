@@ -159,16 +159,15 @@ def _see(footage: Footage, segment: Segment) -> tuple[Observations, checkpoint.E
         for frame in sampler:
             began = time.process_time()
             # First of all: nobody looks at what is left out.
-            image = exclude.black_out(frame.image, footage.exclusions, float(frame.time_s))
-            # Once for all who need no colours: only the detector does.
-            grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+            seen = exclude.black_out_frame(frame, footage.exclusions)
+            grey = seen.planes.grey
             if frame.sample < segment.start_s * rate:
-                detector.prepare(replace(frame, image=image), segment.start_s)
+                detector.prepare(seen, segment.start_s)
                 greys.append((frame.sample, grey))
                 continue
-            faces = detector.detect(replace(frame, image=image))
+            faces = detector.detect(seen)
             if footage.exclusions:
-                size_px, at_s = (grey.shape[1], grey.shape[0]), float(frame.time_s)
+                size_px, at_s = seen.planes.size_px, float(frame.time_s)
                 faces = faces.only(exclude.uncovered(faces.box, footage.exclusions, at_s, size_px))
             before = next((past for at, past in greys if at == frame.sample - rate), None)
             faces = replace(faces, change=still.change(before, grey, faces.box))

@@ -52,7 +52,7 @@ def change(
                 cv2.resize(picture[part], (_GRID_PX, _GRID_PX), interpolation=cv2.INTER_AREA)
                 for picture in (before, grey)
             )
-            result[k] = cv2.absdiff(one, other).mean()
+            result[k] = cv2.norm(one, other, cv2.NORM_L1) / _GRID_PX**2
     return result
 
 

@@ -73,7 +73,9 @@ class Network:
         """
         height, width = (_STRIDES_PX[-1] * math.ceil(n / _STRIDES_PX[-1]) for n in image.shape[:2])
         given = np.zeros((1, 3, height, width), np.float32)
-        given[0, :, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
+        # Plane by plane: NumPy takes twice as long for all three at once.
+        for plane, colour in zip(given[0], cv2.split(image), strict=True):
+            plane[: image.shape[0], : image.shape[1]] = colour
         answers = [np.asarray(a) for a in self._session.run(self._outputs, {"input": given})]
         rows = np.concatenate(
             [

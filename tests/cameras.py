@@ -33,7 +33,7 @@ def pictures() -> tuple[bytes, ...]:
     ffmpeg, limits = video.find_ffmpeg(None), clips.LIMITS
     part = Segment(0, 0, 12)
     with video.Sampler(clips.look(EXAMPLE), part, RATE_HZ, ffmpeg, limits) as frames:
-        return tuple(jpeg(frame.image) for frame in frames)
+        return tuple(jpeg(frame.planes.image()) for frame in frames)
 
 
 def settings(out: Path, **sections: Any) -> Settings:

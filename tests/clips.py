@@ -155,7 +155,7 @@ def take(
 ) -> tuple[dict[int, NDArray[np.uint8]], Sampler]:
     """Sample a segment to its end; return its pictures by sample, and the spent sampler."""
     with Sampler(info, segment, rate_hz, find_ffmpeg(None), LIMITS) as frames:
-        images = {frame.sample: frame.image for frame in frames}
+        images = {frame.sample: frame.planes.image() for frame in frames}
     return images, frames
 
 

@@ -288,7 +288,7 @@ def class_crops():
         segment = Segment(0, second, second + 1)
         with video.Sampler(info, segment, 1, ffmpeg, limits) as sampler:
             frame = next(iter(sampler))
-        grey = cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY)
+        grey = frame.planes.grey
         found[name] = align_faces(grey, detector.detect(frame).landmarks)
     return found
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fer_core import assets, video
 from fer_core.detect import YuNet
 from fer_core.errors import AssetCorrupt
+from fer_core.planes import Planes
 from fer_core.records import Faces, Frame
 from fer_core.settings import Detection, Video
 from fer_core.yunet import Network
@@ -28,7 +29,7 @@ def picture() -> NDArray[np.uint8]:
     info = video.probe(CLASS, ffmpeg, limits)
     segment = video.plan_segments(info, 10, Video())[0]
     with video.Sampler(info, segment, 1, ffmpeg, limits) as sampler:
-        return next(iter(sampler)).image.copy()
+        return next(iter(sampler)).planes.image()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,9 @@ def tiles() -> list[tuple[float, float, float, float]]:
 
 
 def found_in(image: NDArray[np.uint8], sample: int = 0, **settings) -> Faces:
-    return YuNet(Detection(**settings)).detect(Frame(sample, Fraction(sample), image))
+    return YuNet(Detection(**settings)).detect(
+        Frame(sample, Fraction(sample), Planes.of_image(image))
+    )
 
 
 def one_in_each(faces: Faces, tiles, scale: float = 1) -> bool:
@@ -85,9 +88,10 @@ def test_the_points_are_where_a_face_has_them(picture):
 
 def test_the_same_picture_gives_the_same_faces_after_others(picture):
     detector = YuNet(Detection())
-    before = detector.detect(Frame(0, Fraction(0), picture))
-    detector.detect(Frame(1, Fraction(1), np.zeros((90, 160, 3), np.uint8)))
-    after = detector.detect(Frame(0, Fraction(0), picture))
+    before = detector.detect(Frame(0, Fraction(0), Planes.of_image(picture)))
+    other = Planes.of_image(np.zeros((90, 160, 3), np.uint8))
+    detector.detect(Frame(1, Fraction(1), other))
+    after = detector.detect(Frame(0, Fraction(0), Planes.of_image(picture)))
     assert np.array_equal(before.box, after.box)
     assert np.array_equal(before.landmarks, after.landmarks)
 

@@ -9,6 +9,7 @@ import cv2
 import pytest
 
 from fer_core.detect import YuNet
+from fer_core.planes import Planes
 from fer_core.records import Frame
 from fer_core.settings import Detection
 
@@ -31,7 +32,7 @@ def test_42_of_43_true_faces_are_found_and_at_most_3_others():
     detector = YuNet(Detection())
     found = others = 0
     for name, boxes in truth.items():
-        frame = Frame(0, Fraction(0), cv2.imread(str(PHOTOS / name)))
+        frame = Frame(0, Fraction(0), Planes.of_image(cv2.imread(str(PHOTOS / name))))
         mine = detector.detect(frame).box.tolist()
         for box in boxes:
             best = max(mine, key=lambda own, box=box: iou(own, box), default=None)

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_core.detect import QuickSearch
+from fer_core.planes import Planes
 from fer_core.records import Faces, Frame
 from fer_core.settings import Detection
 from tests import factories
 from tests.factories import examples
 
-IMAGE = np.zeros((720, 1280, 3), np.uint8)
+PLANES = Planes.of_image(np.zeros((720, 1280, 3), np.uint8))
 
 
 @dataclass
@@ -50,7 +51,7 @@ def looked(
     search = QuickSearch(scripted, settings, rate_hz)
     found: list[tuple[int, float]] = []
     for sample in range(search.begins_at(start_s) * rate_hz, len(scripted.full)):
-        frame = Frame(sample, Fraction(sample, rate_hz), IMAGE)
+        frame = Frame(sample, Fraction(sample, rate_hz), PLANES)
         if sample < start_s * rate_hz:
             search.prepare(frame, start_s)
             continue

@@ -1,7 +1,6 @@
 """The records: every shape check fires, nothing can be changed afterwards, parts join in order."""
 
 from dataclasses import FrozenInstanceError, fields, replace
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_core.planes import Planes
 from fer_core.records import (
     EMOTIONS,
     LANDMARKS,
     THUMBNAIL_PX,
     Faces,
-    Frame,
     Observations,
     Segment,
     VideoInfo,
@@ -74,7 +73,7 @@ def test_a_segment_may_be_open_ended():
 )
 def test_a_frame_is_a_colour_picture_of_bytes(image):
     with pytest.raises(ValueError, match="uint8"):
-        Frame(0, Fraction(0), image)
+        Planes.of_image(image)
 
 
 @pytest.mark.parametrize(

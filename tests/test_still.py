@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fer_core import segment, still, track, video
+from fer_core.planes import Planes
 from fer_core.records import Faces, Frame, Observations, Segment
 from fer_core.settings import Tracking
 from fer_core.tape import Tape
@@ -87,7 +88,7 @@ class _Brightening:
     def __iter__(self) -> Iterator[Frame]:
         for sample in self._samples:
             image = np.full((96, 96, 3), 50 + sample, np.uint8)
-            yield Frame(sample, Fraction(sample, self._rate_hz), image)
+            yield Frame(sample, Fraction(sample, self._rate_hz), Planes.of_image(image))
 
     def failures_between(self, *_: object) -> int:
         return 0

@@ -43,7 +43,7 @@ def decoded(monkeypatch):
 
 def pictures(info, limits, segment=WHOLE, rate_hz=1, program=None):
     with Sampler(info, segment, rate_hz, program or find_ffmpeg(None), limits) as frames:
-        images = {frame.sample: frame.image for frame in frames}
+        images = {frame.sample: frame.planes.image() for frame in frames}
     return images, (frames.content_end_s, frames.failures_between(segment.start_s, segment.end_s))
 
 

@@ -156,7 +156,7 @@ def test_pictures_that_grow_beyond_the_limit_are_refused_when_they_come(folder):
     ffmpeg("-f", "concat", "-i", listing, "-c", "copy", grown)
     tight = Video(max_pixels=2 * 160 * 128)
     with Sampler(look(grown), WHOLE, 1, find_ffmpeg(None), tight) as frames:
-        images = {frame.sample: frame.image for frame in frames}
+        images = {frame.sample: frame.planes.image() for frame in frames}
     assert numbers(images) == {0: 0, 1: 5, 2: 10, 3: 15}
     assert frames.failures_between(0, None) > 0
 
@@ -180,7 +180,7 @@ def test_a_pause_keeps_its_time_and_its_pictures_are_stale(ending, start_s, fold
     clip = write_clip(folder / f"pause{start_s}.{ending}", times, (*H264, "-g", "50"))
     info = look(clip.path)
     with Sampler(info, Segment(0, start_s, None), 1, find_ffmpeg(None), LIMITS) as frames:
-        images = {frame.sample: frame.image for frame in frames}
+        images = {frame.sample: frame.planes.image() for frame in frames}
     assert list(images) == list(range(start_s, 45))
     assert numbers(images) == {k: clip.number_at(Fraction(k)) for k in images}
     stale = frames.stale(np.array(list(images)), 10)

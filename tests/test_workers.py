@@ -26,6 +26,7 @@ from fer_core.inbox import Source
 from fer_core.job import Job
 from fer_core.outcome import Outcome
 from fer_core.pipeline import SegmentResult
+from fer_core.planes import bytes_of_video
 from fer_core.settings import Video
 from fer_core.store import Store
 from fer_core.video import find_ffmpeg, plan_segments
@@ -202,7 +203,7 @@ case "$*" in *rawvideo*"-frames:v 41"*)
   next=$(ls '{left}' | head -n 1)
   if [ "$next" ]; then
     rm '{left}'/$next
-    '{real}' "$@" | head -c $((960 * 540 * 3 * 25))
+    '{real}' "$@" | head -c {25 * bytes_of_video((960, 540))}
     exit 244
   fi
 esac

@@ -59,7 +59,7 @@ def pictures(side: int) -> list[bytes]:
         start_s = 140 * copy // copies
         part = Segment(0, start_s, start_s + SECONDS)
         with video.Sampler(info, part, RATE_HZ, ffmpeg, limits) as frames:
-            seen.append([frame.image for frame in frames])
+            seen.append([frame.planes.image() for frame in frames])
     return [_gallery([part[k] for part in seen], side) for k in range(RATE_HZ * SECONDS)]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fer_core.align import align_faces
 from fer_core.detect import YuNet
+from fer_core.planes import Planes
 from fer_core.records import FACE_SIZE_PX, Frame
 from fer_core.settings import Detection
 
@@ -34,7 +35,7 @@ def realigned(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.
     for row, image in enumerate(images):
         large = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
         coloured = np.asarray(cv2.cvtColor(large, cv2.COLOR_GRAY2BGR), np.uint8)
-        frame = Frame(row, Fraction(row), coloured)
+        frame = Frame(row, Fraction(row), Planes.of_image(coloured))
         faces = detector.detect(frame)
         if len(faces):
             middles = faces.box[:, :2] + faces.box[:, 2:] / 2

@@ -28,6 +28,7 @@ _STREAM = re.compile(
     r"^\[info\]   Stream #0:(?P<index>\d+)\S*: (?P<kind>Video|Audio): (?P<codec>\w+)(?P<rest>.*)"
 )
 _SIZE = re.compile(r", (\d+)x(\d+)[ ,]")
+_BT709 = re.compile(r" color_space:bt709\b")
 _RATE = re.compile(r", ([\d.]+) fps")
 _NO_YEAR: Final = 3000
 _NOT_PICTURES = ("(attached pic)", "(timed thumbnails)", "(still image)")
@@ -91,6 +92,7 @@ def probe(path: Path, ffmpeg: Ffmpeg, limits: Video) -> VideoInfo:
         duration_s_from_header=_as_seconds(header.first(_DURATION), container),
         frame_rate_from_header=_as_rate(_RATE.search(video["rest"]), decoded.first(TIME_BASE)),
         stream_index=int(video["index"]),
+        matrix="bt709" if decoded.first(_BT709) else "bt601",
         created=_as_utc(texts.get("creation_time", "")),
         title=_clean(texts.get("title", "")) or None,
         chapters=chapters,

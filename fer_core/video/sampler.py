@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fer_core import process
 from fer_core.errors import InputError, TransientError
+from fer_core.planes import Planes, bytes_of_video
 from fer_core.records import Frame, Segment, VideoInfo
 from fer_core.settings import Video
 from fer_core.video import groups, program, timeline
@@ -105,14 +106,14 @@ class Sampler:
         back_s = _BACK_S if timeline.is_seekable(self._info) else ()
         for seek_s in sorted({max(0, start_s - back) for back in back_s} | {0}, reverse=True):
             with self._decode(seek_s) as decode:
-                image = decode.next_image()
-                if image is not None and (seek_s == 0 or decode.log.starts_in_time()):
-                    yield from self._frames_of(decode, image)
+                picture = decode.next_picture()
+                if picture is not None and (seek_s == 0 or decode.log.starts_in_time()):
+                    yield from self._frames_of(decode, picture)
                     return
                 ended = decode.end()
                 self.cpu_s += ended.cpu_s
                 said = "\n".join(ended.tail)
-                if image is None and seek_s and self._ends_before(decode.log):
+                if picture is None and seek_s and self._ends_before(decode.log):
                     return
         if start_s == 0:
             raise InputError(
@@ -124,18 +125,20 @@ class Sampler:
     def _frames_of(self, decode: _Decode, first: NDArray[np.uint8]) -> Generator[Frame, None, None]:
         segment, rate_hz = self._segment, self._rate_hz
         self._log = decode.log
-        image: NDArray[np.uint8] | None = first
+        size_px, matrix = (self._info.width, self._info.height), self._info.matrix
+        picture: NDArray[np.uint8] | None = first
         sample = segment.start_s * rate_hz
         stop = rate_hz * self._last_s()
         try:
-            while image is not None and sample < stop:
-                yield Frame(sample, Fraction(sample, rate_hz), image)
+            while picture is not None and sample < stop:
+                planes = Planes.of_video(picture, size_px, matrix)
+                yield Frame(sample, Fraction(sample, rate_hz), planes)
                 sample += 1
-                image = decode.next_image()
+                picture = decode.next_picture()
         finally:
             self.cpu_s += decode.end().cpu_s
         end_s = Fraction(sample, rate_hz)
-        if image is None and decode.log.end_s is not None:
+        if picture is None and decode.log.end_s is not None:
             # Never at odds with the number of samples, whatever the last picture's duration says.
             end_s = min(max(decode.log.end_s, end_s - Fraction(1, rate_hz)), end_s)
         self.content_end_s = float(end_s)
@@ -207,12 +210,18 @@ class Sampler:
             source[str(self._info.stream_index)]
             .filter("showinfo", checksum=0)
             .filter("fps", fps=rate_hz, round="up", start_time=segment.start_s)
-            .filter("scale", width, height, flags="bicubic")
+            .filter(
+                # As it is, if it is so already: colours are made of it where they are needed.
+                *("scale", width, height),
+                flags="bicubic",
+                out_range="tv",
+                out_color_matrix=self._info.matrix,
+            )
         )
         output = program.output(
             [pictures],
             format="rawvideo",
-            pix_fmt="bgr24",
+            pix_fmt="yuv420p",
             fps_mode="passthrough",
             **{"frames:v": count},
         )
@@ -220,7 +229,7 @@ class Sampler:
         return _Decode(
             self._info.path,
             program.command(self._ffmpeg, self._limits, output),
-            (height, width),
+            bytes_of_video((width, height)),
             log,
             lambda: GRACE_S + self._limits.timeout_factor * log.progress_s,
             self._limits.max_process_mb,
@@ -304,16 +313,16 @@ class _Decode:
         self,
         path: Path,
         command: process.Program,
-        size: tuple[int, int],
+        picture_bytes: int,
         log: _Log,
         limit_s: Callable[[], float],
         max_memory_mb: int,
     ) -> None:
         self.log = log
         self._path = path
-        self._shape = (*size, 3)
-        ahead = _READ_AHEAD_BYTES // math.prod(self._shape)
-        self._images: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(
+        self._picture_bytes = picture_bytes
+        ahead = _READ_AHEAD_BYTES // picture_bytes
+        self._pictures: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(
             max(1, min(ahead, _READ_AHEAD_FRAMES))
         )
         self._fault: Exception | None = None
@@ -329,16 +338,16 @@ class _Decode:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def next_image(self) -> NDArray[np.uint8] | None:
-        """Return the next picture, or None at the end.
+    def next_picture(self) -> NDArray[np.uint8] | None:
+        """Return the bytes of the next picture, or None at the end.
 
         Raises:
             TransientError: the decoder was killed or stuck, or there is no memory: not the end.
         """
-        image = self._images.get()
-        if image is None:
+        picture = self._pictures.get()
+        if picture is None:
             self._finish()
-        return image
+        return picture
 
     def end(self) -> process.Ended:
         """Stop the decoder where it is, and say how it ended."""
@@ -367,18 +376,17 @@ class _Decode:
         # The reader may be waiting for room in the queue.
         while self._reader.is_alive():
             with suppress(queue.Empty):
-                self._images.get(timeout=0.01)
+                self._pictures.get(timeout=0.01)
         self.log.end()
         return self._child.stop()
 
     def _read(self) -> None:
         try:
             while True:
-                image = np.empty(self._shape, np.uint8)
-                buffer = image.data.cast("B")
-                if self._child.read_into(buffer) < len(buffer):
+                picture = np.empty(self._picture_bytes, np.uint8)
+                if self._child.read_into(picture.data) < self._picture_bytes:
                     break
-                self._images.put(image)
+                self._pictures.put(picture)
         except Exception as error:  # noqa: BLE001 - raised again where the picture is waited for
             self._fault = error
-        self._images.put(None)
+        self._pictures.put(None)
