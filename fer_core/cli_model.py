@@ -42,7 +42,9 @@ Models = Annotated[Path, Parameter(help="Folder of the published models.")]
 
 @app.command(name="train", help_format="markdown")
 def train_model(
-    name: Annotated[str, Parameter(help="lecturenet, custom_cnn, resnet50 or deepface.")],
+    name: Annotated[
+        str, Parameter(help="lecturenet, lecturenet_small, custom_cnn, resnet50 or deepface.")
+    ],
     /,
     *,
     data: Data,

@@ -119,9 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("wide", type=Path, help="a lecturenet, a .keras file")
     parser.add_argument("out", type=Path, help="a .keras file, for --start")
+    parser.add_argument("--name", default="lecturenet", help="of the narrower network")
     parser.add_argument("--data", type=Path, required=True, help="as for model train")
     given = parser.parse_args()
-    wide, narrow = zoo.read_model(given.wide), cast(Any, zoo.build("lecturenet"))
+    wide, narrow = zoo.read_model(given.wide), cast(Any, zoo.build(given.name))
     widths = [
         [conv.filters for conv in in_order(model, keras.layers.Conv2D)] for model in (wide, narrow)
     ]

@@ -27,7 +27,13 @@ STILL = Recipe(epochs=1, batch=8, warmup_epochs=0, learning_rate=1e-30, mixed_bf
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("lecturenet", 2e6), ("custom_cnn", 2e6), ("resnet50", 24e6), ("deepface", 4e6)],
+    [
+        ("lecturenet", 2e6),
+        ("lecturenet_small", 1e6),
+        ("custom_cnn", 2e6),
+        ("resnet50", 24e6),
+        ("deepface", 4e6),
+    ],
 )
 def test_each_network_takes_faces_and_gives_two_heads(name, most):
     model = zoo.build(name)
