@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from fer_core.exclude import (
     Exclusion,
     as_json,
     black_out,
+    black_out_frame,
     edges,
     seconds_left_out,
     spans,
     spans_of,
     uncovered,
 )
+from fer_core.planes import NO_COLOUR, Planes, bytes_of_video
+from fer_core.records import Frame
 
 
 def left_out(**said: Any) -> Exclusion:
@@ -44,6 +48,28 @@ def test_an_area_is_widened_to_whole_pixels() -> None:
     seen = black_out(white(10, 10), [left_out(area=[0.11, 0.0, 0.39, 0.55])], 0)
     assert (seen[:6, 1:4] == 0).all()
     assert (seen == 0).all(axis=2).sum() == 18
+
+
+@pytest.mark.parametrize("size_px", [(160, 90), (161, 91)])
+def test_a_frame_is_blackened_in_all_its_planes(size_px: tuple[int, int]) -> None:
+    (width, height), data = size_px, np.full(bytes_of_video(size_px), 200, np.uint8)
+    frame = Frame(7, Fraction(7), Planes.of_video(data, size_px, "bt709"))
+    there = left_out(area=[0.3, 0.2, 0.6, 0.7], end=8)
+    seen = black_out_frame(frame, [there]).planes
+    rows = slice(math.floor(0.2 * height), math.ceil(0.7 * height))
+    columns = slice(math.floor(0.3 * width), math.ceil(0.6 * width))
+    covered = np.zeros_like(seen.grey, np.bool_)
+    covered[rows, columns] = True
+    assert np.array_equal(seen.grey == 0, covered)
+    # Of each four pixels' colour nothing is left that any pixel in there had a part in.
+    for plane in (seen.blue, seen.red):
+        grey = np.repeat(np.repeat(plane == NO_COLOUR, 2, 0), 2, 1)[:height, :width]
+        assert grey[covered].all()
+        assert grey.sum() <= (covered.any(axis=1).sum() + 2) * (covered.any(axis=0).sum() + 2)
+    assert (frame.planes.grey > 0).all()
+    assert (frame.planes.red == 200).all()
+    later = Frame(8, Fraction(8), frame.planes)
+    assert np.array_equal(black_out_frame(later, [there]).planes.image(), frame.planes.image())
 
 
 def test_times_begin_with_the_first_second_and_end_before_the_last() -> None:
