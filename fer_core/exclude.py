@@ -93,39 +93,58 @@ class Exclusion(BaseModel):
 
 
 def black_out(
-    image: NDArray[np.uint8], exclusions: Sequence[Exclusion], time_s: float, *, black: int = 0
+    image: NDArray[np.uint8], exclusions: Sequence[Exclusion], time_s: float
 ) -> NDArray[np.uint8]:
-    """Return a picture without what is left out at that time.
+    """Return a picture, ``(height, width, 3)``, without what is left out at that time.
 
     Edges are moved outwards to whole pixels. The picture itself is not changed.
-
-    Args:
-        image: ``(height, width)``, or ``(height, width, 3)``.
-        exclusions: what is left out.
-        time_s: of the picture.
-        black: what its pixels are there.
     """
-    now = [exclusion.rectangle for exclusion in exclusions if exclusion.holds(time_s)]
-    if not now:
-        return image
-    image = image.copy()
-    height, width = image.shape[:2]
-    for left, top, right, bottom in now:
-        above, below = math.floor(top * height), math.ceil(bottom * height)
-        image[above:below, math.floor(left * width) : math.ceil(right * width)] = black
-    return image
+    return _filled(image, _left_out(exclusions, time_s, image.shape[1], image.shape[0]), 0)
 
 
 def black_out_frame(frame: Frame, exclusions: Sequence[Exclusion]) -> Frame:
     """Return a frame without what is left out at its time."""
     if not exclusions:
         return frame
-    planes, time_s = frame.planes, float(frame.time_s)
-    grey = black_out(planes.grey, exclusions, time_s)
-    blue, red = (
-        black_out(plane, exclusions, time_s, black=NO_COLOUR) for plane in (planes.blue, planes.red)
-    )
+    planes, (width, height) = frame.planes, frame.planes.size_px
+    parts = _left_out(exclusions, float(frame.time_s), width, height)
+    # Chroma of a pixel left out goes with it, whatever other pixels share it.
+    high, wide = planes.blue.shape
+    coarse = [
+        (
+            slice(rows.start * high // height, -(-rows.stop * high // height)),
+            slice(columns.start * wide // width, -(-columns.stop * wide // width)),
+        )
+        for rows, columns in parts
+    ]
+    blue, red = (_filled(plane, coarse, NO_COLOUR) for plane in (planes.blue, planes.red))
+    grey = _filled(planes.grey, parts, 0)
     return replace(frame, planes=replace(planes, grey=grey, blue=blue, red=red))
+
+
+def _left_out(
+    exclusions: Sequence[Exclusion], time_s: float, width: int, height: int
+) -> list[tuple[slice, slice]]:
+    """Return rows and columns of what is left out at a time."""
+    now = [exclusion.rectangle for exclusion in exclusions if exclusion.holds(time_s)]
+    return [
+        (
+            slice(math.floor(top * height), math.ceil(bottom * height)),
+            slice(math.floor(left * width), math.ceil(right * width)),
+        )
+        for left, top, right, bottom in now
+    ]
+
+
+def _filled(
+    picture: NDArray[np.uint8], parts: Sequence[tuple[slice, slice]], value: int
+) -> NDArray[np.uint8]:
+    if not parts:
+        return picture
+    picture = picture.copy()
+    for part in parts:
+        picture[part] = value
+    return picture
 
 
 def uncovered(

@@ -1,7 +1,7 @@
 """A picture as video holds it: full-size luma, which is its grey picture, and smaller chroma.
 
 Faces are compared, cut out and read in grey; only the search for them needs colours, and mostly at
-half the size. So a recording's pictures are never converted whole.
+half the size. So a recording's pictures are seldom converted whole.
 """
 
 from __future__ import annotations

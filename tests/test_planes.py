@@ -95,3 +95,18 @@ def test_a_smaller_picture_is_the_mean_of_what_it_shows():
     small = Planes.of_image(image).image((image.shape[1] // 4, image.shape[0] // 4))
     exact = cv2.resize(image, small.shape[1::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - exact).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 1), np.uint8),
+        np.zeros((1, 4, 4, 3), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+    ],
+)
+def test_only_a_colour_picture_of_bytes_is_taken(image):
+    with pytest.raises(ValueError, match="uint8"):
+        Planes.of_image(image)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_core.planes import Planes
 from fer_core.records import (
     EMOTIONS,
     LANDMARKS,
@@ -59,21 +58,6 @@ def test_a_segment_is_checked(values):
 
 def test_a_segment_may_be_open_ended():
     assert Segment(3, 900, None).end_s is None
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4, 4, 1), np.uint8),
-        np.zeros((1, 4, 4, 3), np.uint8),
-        np.zeros((4, 4, 3), np.float32),
-    ],
-)
-def test_a_frame_is_a_colour_picture_of_bytes(image):
-    with pytest.raises(ValueError, match="uint8"):
-        Planes.of_image(image)
 
 
 @pytest.mark.parametrize(
